@@ -1,0 +1,125 @@
+//! Where code runs. A backend is only the difference: how code gets there, and how its end is made sure.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use crate::code::Command;
+use crate::engine::{End, Stop};
+use crate::event::{Channel, Leak};
+use crate::plan::StepId;
+
+/// A future without a name.
+pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Opens streams of one kind.
+pub trait Backend: Send + Sync {
+    /// Opens a stream. The error is the reason in words, with what to try.
+    fn open(&self, place: Place) -> Task<Result<Arc<dyn Session>, String>>;
+}
+
+/// A stream to open.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its keys with their values.
+    pub keys: Vec<(Arc<str>, crate::syntax::Value)>,
+    /// The id of the run: `MSTREAM_RUN`.
+    pub run: Arc<str>,
+    /// The folder of the scenario: where local steps start.
+    pub folder: PathBuf,
+    /// A fresh folder that is its own: `MSTREAM_TMP` of a local stream. The backend makes and removes it.
+    pub tmp: PathBuf,
+}
+
+/// An open stream.
+pub trait Session: Send + Sync {
+    /// The address that others can use.
+    fn host(&self) -> Arc<str>;
+
+    /// The whole life of one process. All it tells goes down `voice`, its end last; it listens to `orders` all the
+    /// time. Dropping the future must not leave the process running for longer than the session.
+    fn run(&self, job: Job, orders: watch::Receiver<Orders>, voice: Voice) -> Task<()>;
+
+    /// Copies a file or a folder of this machine to the stream; the error in words.
+    fn put(&self, from: PathBuf, to: String) -> Task<Result<(), String>>;
+
+    /// Copies a file or a folder of the stream to this machine; the error in words.
+    fn get(&self, from: String, to: PathBuf) -> Task<Result<(), String>>;
+
+    /// Whether something listens on that TCP port where the stream is.
+    fn listens(&self, port: u16) -> Task<bool>;
+
+    /// Whether that file exists where the stream is.
+    fn exists(&self, path: String) -> Task<bool>;
+
+    /// Ends whatever still runs, removes what was made, and names the processes that had escaped their steps.
+    fn close(&self) -> Task<Vec<Leak>>;
+}
+
+/// A process to run for a step.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// For whom.
+    pub step: StepId,
+    /// What to start.
+    pub command: Command,
+    /// The folder to start in; relative ones below the stream's own.
+    pub dir: Option<String>,
+    /// Whom to run as.
+    pub user: Option<String>,
+    /// Hold it before its first instruction until it is released.
+    pub staged: bool,
+    /// Keep its output for a `let`, as well as telling it.
+    pub capture: bool,
+}
+
+/// What a running process is told from outside. Both only rise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Orders {
+    /// Whether and how to end.
+    pub stop: Stop,
+    /// Whether a staged process may go.
+    pub released: bool,
+}
+
+/// The one channel down which a step tells everything.
+#[derive(Clone, Debug)]
+pub struct Voice {
+    step: StepId,
+    channel: mpsc::Sender<(StepId, Told)>,
+}
+
+/// What a step tells.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Told {
+    /// It is held before its first instruction.
+    Staged,
+    /// It was let go, at that moment.
+    Released(tokio::time::Instant),
+    /// It printed something.
+    Output(Channel, Bytes),
+    /// It printed more than is kept, by that many bytes.
+    Cut(Channel, u64),
+    /// It left processes behind; they were killed.
+    Leaked(Vec<Leak>),
+    /// It ended. Nothing follows.
+    Ended(End),
+}
+
+impl Voice {
+    /// The voice of `step` on `channel`.
+    pub fn new(step: StepId, channel: mpsc::Sender<(StepId, Told)>) -> Self {
+        Self { step, channel }
+    }
+
+    /// Tells something; waits while the channel is full. A run that listens no more is no error.
+    pub async fn tell(&self, told: Told) {
+        let _ = self.channel.send((self.step, told)).await;
+    }
+}

@@ -1,0 +1,99 @@
+//! The texts that spans point into, with an index of their lines.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::span::{FileId, Span};
+
+/// One text, with its name as the user wrote it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    name: Arc<str>,
+    text: Arc<str>,
+    lines: Vec<u32>,
+}
+
+/// A place as people count: line and column from 1, the column in characters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Location {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1, in characters.
+    pub column: u32,
+}
+
+impl Source {
+    fn new(name: Arc<str>, text: Arc<str>) -> Self {
+        let starts = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
+        let lines = std::iter::once(0).chain(starts).map(|at| u32::try_from(at).unwrap_or(u32::MAX)).collect();
+        Self { name, text, lines }
+    }
+
+    /// The name as given on the command line or in an `import`.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// Line and column of a byte offset; an offset past the end is the end.
+    pub fn location(&self, offset: u32) -> Location {
+        let line = self.lines.partition_point(|start| *start <= offset).max(1) - 1;
+        let start = self.lines[line] as usize;
+        let end = (offset as usize).min(self.text.len());
+        let column = self.text.get(start..end).map_or(0, |before| before.chars().count());
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Location { line: count(line + 1), column: count(column + 1) }
+    }
+
+    /// The bytes of a line (from 1), without its end.
+    pub fn line(&self, line: u32) -> Range<usize> {
+        let at = |index: usize| self.lines.get(index).map_or(self.text.len(), |start| *start as usize);
+        let start = at(line as usize - 1);
+        let text = &self.text[start..at(line as usize)];
+        start..start + text.trim_end_matches(['\n', '\r']).len()
+    }
+}
+
+/// All texts of one run, in the order in which they were read.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    files: Vec<Source>,
+}
+
+impl Sources {
+    /// Adds a text and returns its id.
+    pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(Source::new(name.into(), text.into()));
+        id
+    }
+
+    /// The file with this id; ids come from [`Sources::add`] only.
+    pub fn file(&self, id: FileId) -> &Source {
+        &self.files[id.0 as usize]
+    }
+
+    /// All files with their ids, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
+        (0..).map(FileId).zip(&self.files)
+    }
+
+    /// What was written at `span`.
+    pub fn text(&self, span: Span) -> &str {
+        self.file(span.file).text.get(span.range()).unwrap_or_default()
+    }
+
+    /// Line and column where `span` starts.
+    pub fn location(&self, span: Span) -> Location {
+        self.file(span.file).location(span.start)
+    }
+
+    /// `scenario.ms:18`, the form in which messages name a place.
+    pub fn place(&self, span: Span) -> String {
+        format!("{}:{}", self.file(span.file).name, self.location(span).line)
+    }
+}

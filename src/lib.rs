@@ -1,0 +1,35 @@
+//! mstream runs tests that span many machines: one file, many streams, barriers where they meet.
+//!
+//! One crate: a library and a thin binary. Data flows one way, and each module is one stop on the way.
+//!
+//! ```text
+//!  text ──syntax──▶ tree ──scenario──▶ scenario ──plan──▶ plan ──engine──▶ events ──report──▶ what people read
+//!  .ms              as written         names → ids        static graph     what happened      live view, jsonl
+//!                                                           │  ▲             │  ▲
+//!                                                   check, graph          run (tokio) ⇄ backend (local, …)
+//! ```
+//!
+//! A module uses only what is below it; `tests/it/layers.rs` reads the `use` lines and holds the house:
+//!
+//! ```text
+//!  9  cli                  files, terminal, environment, signals, exit codes: nothing else touches them
+//!  8  run │ report │ graph  neighbours; none knows another
+//!  7  backend              one trait; one file a backend
+//!  6  engine               the run as a pure state machine: no clock, no I/O, no async
+//!  5  event                what happened, in order
+//!  4  check                the front door: text in, plan or all diagnostics out; the lints
+//!  3  plan                 steps and edges; loops and fleets unrolled; deadlock
+//!  2  scenario             names, selectors, streams resolved
+//!  1  syntax │ code        text to tree; embedded code: holes, quoting
+//!  0  diagnostic │ sys     codes, spans, labels, renderers │ the only module with `unsafe`
+//! ```
+
+pub mod backend;
+pub mod code;
+pub mod diagnostic;
+pub mod engine;
+pub mod event;
+pub mod plan;
+pub mod scenario;
+pub mod syntax;
+pub mod sys;

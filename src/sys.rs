@@ -1,0 +1,1 @@
+//! What the standard library cannot ask the kernel for. The only module with `unsafe`.
