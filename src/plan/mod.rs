@@ -4,6 +4,8 @@
 //! fleet spelt out. Nothing at run time changes its shape, and nothing downstream checks again.
 
 mod expr;
+#[cfg(test)]
+pub(crate) mod sketch;
 
 use std::ops::Range;
 use std::sync::Arc;
