@@ -25,6 +25,7 @@
 //! ```
 
 pub mod backend;
+pub mod check;
 pub mod code;
 pub mod diagnostic;
 pub mod engine;

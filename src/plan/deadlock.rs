@@ -229,14 +229,19 @@ fn story(plan: &Plan, arrows: &[Arrow]) -> Diagnostic {
         format!("{} waits here for {waits}, before it {reaches}", name(part))
     };
     let Some(head) = parts.first() else {
-        return Diagnostic::new(Code::Deadlock, plan.streams.values().next().map(|it| it.span).unwrap_or_default(), message);
+        return Diagnostic::new(
+            Code::Deadlock,
+            plan.streams.values().next().map(|it| it.span).unwrap_or_default(),
+            message,
+        );
     };
     let mut problem = Diagnostic::new(Code::Deadlock, plan.steps[head.waits].span, message).label(label(head));
     for part in &parts[1..] {
         problem = problem.other(plan.steps[part.waits].span, label(part));
     }
     for part in &parts {
-        problem = problem.other(plan.steps[part.reaches].span, format!("{} would {} here", name(part), would(plan, part.reaches)));
+        problem = problem
+            .other(plan.steps[part.reaches].span, format!("{} would {} here", name(part), would(plan, part.reaches)));
     }
     let mut seen = vec![problem.span];
     problem.others.retain(|other| {

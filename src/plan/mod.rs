@@ -18,10 +18,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use build::build;
-pub use expr::{Context, Expr, Field, Unknown, evaluate};
+pub use build::{Draft, draft};
+pub use expr::{Context, Expr, Field, Unknown, evaluate, explain, holds, show};
 pub use options::SIGNALS;
-pub(crate) use statement::meeting_point;
 
 use crate::code::Interpreter;
 use crate::diagnostic::Span;
