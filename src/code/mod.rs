@@ -7,6 +7,8 @@ mod python;
 mod shell;
 
 #[cfg(test)]
+mod contexts;
+#[cfg(test)]
 mod journey;
 
 use std::sync::Arc;
