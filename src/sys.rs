@@ -10,6 +10,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 /// Descriptors below this may be given to a process; the sources of them are first moved above it.
 const FIRST_FREE: RawFd = 10;
 
@@ -98,6 +101,13 @@ pub fn seal_descriptors() {
     // SAFETY: it only sets the close-on-exec flag; no descriptor is closed here. An old kernel refuses, which leaves
     // things as they were.
     unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) };
+}
+
+/// Watches a descriptor for something to read. Where no more can be watched, it comes back with the reason.
+pub fn watch(descriptor: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
+    // SAFETY: an `OwnedFd` names the same open descriptor until it is dropped, which is when the watching ends.
+    let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+    watched.map_err(tokio::io::unix::AsyncFdRegisterError::into_parts)
 }
 
 /// What is done to the descriptors and the folder of a new process.

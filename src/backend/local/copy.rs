@@ -137,7 +137,9 @@ async fn entry(level: &Level, name: &CStr, shown: &Path) -> io::Result<Option<Le
             symlinkat(&leads_to, &level.to, name)?;
             Ok(None)
         }
-        _ => Err(io::Error::other("it is neither a file, a folder nor a link")),
+        FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {
+            Err(io::Error::other("it is neither a file, a folder nor a link"))
+        }
     }
 }
 

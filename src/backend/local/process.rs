@@ -21,6 +21,7 @@ use super::pump::{Pump, Until};
 use crate::backend::{Job, Orders, Told, Voice};
 use crate::engine::{Captured, End, Stop};
 use crate::event::{Channel, Exit};
+use crate::sys;
 
 /// How long others may take to follow the first process of a step.
 const FOLLOW: Duration = Duration::from_millis(100);
@@ -255,7 +256,7 @@ pub(super) async fn exterminate(claim: &Claim) -> Vec<kin::Process> {
 /// Something to wait for the end of a process with.
 fn watch(pid: u32) -> std::io::Result<AsyncFd<OwnedFd>> {
     let pid = Pid::from_raw(pid.cast_signed()).ok_or(rustix::io::Errno::SRCH)?;
-    AsyncFd::with_interest(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)
+    sys::watch(pidfd_open(pid, PidfdFlags::empty())?).map_err(|(_, error)| error)
 }
 
 /// Waits until a held process waits to be let go, or has had the time to.

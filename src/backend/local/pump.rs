@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::backend::{Told, Voice};
 use crate::event::Channel;
+use crate::sys;
 
 /// How much is kept of one channel for a `let`.
 const KEPT: usize = 16 << 20;
@@ -134,9 +135,9 @@ impl Pump {
 
     fn watch(&mut self) {
         self.pipe = match std::mem::replace(&mut self.pipe, Pipe::Ended) {
-            Pipe::Plain(pipe) => match AsyncFd::try_with_interest(pipe, Interest::READABLE) {
+            Pipe::Plain(pipe) => match sys::watch(pipe) {
                 Ok(pipe) => Pipe::Watched(pipe),
-                Err(error) => Pipe::Plain(error.into_parts().0),
+                Err((pipe, _)) => Pipe::Plain(pipe),
             },
             other @ (Pipe::Watched(_) | Pipe::Ended) => other,
         };
