@@ -1,7 +1,20 @@
 //! Embedded code: how holes become references that are right for the quoting around them, and how an interpreter
 //! is called with code and values. It runs nothing.
 
+mod embed;
+mod launch;
+mod python;
+mod shell;
+
+#[cfg(test)]
+mod contexts;
+#[cfg(test)]
+mod journey;
+
 use std::sync::Arc;
+
+pub use embed::embed;
+pub use launch::{Launch, command};
 
 /// The descriptor from which a held process reads one line before its first instruction.
 pub const HOLD_FD: i32 = 8;
