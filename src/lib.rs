@@ -29,7 +29,9 @@ pub mod code;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
+
 pub mod plan;
+pub mod report;
 pub mod scenario;
 pub mod syntax;
 pub mod sys;
