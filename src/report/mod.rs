@@ -12,9 +12,9 @@ mod paint;
 pub mod plain;
 #[cfg(test)]
 mod story;
-//S
+pub mod summary;
 mod tail;
-//V
+pub mod verdict;
 mod visible;
 mod wait;
 mod watch;

@@ -41,6 +41,16 @@ pub(super) struct Seen {
     pub(super) cleanup: bool,
 }
 
+impl Seen {
+    /// The step that it is in or waits to get on with.
+    pub(super) fn step(&self) -> Option<StepId> {
+        match self.doing {
+            Doing::Running(step) | Doing::Waiting(step) => Some(step),
+            Doing::Nothing | Doing::Opening | Doing::Between | Doing::Failed | Doing::Closed => None,
+        }
+    }
+}
+
 /// What is known of a step, in one byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Done {
