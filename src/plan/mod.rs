@@ -10,6 +10,7 @@ mod expr;
 mod meet;
 mod options;
 mod resolve;
+mod secrets;
 #[cfg(test)]
 pub(crate) mod sketch;
 mod statement;
