@@ -49,9 +49,9 @@ pub(super) fn check(it: &Check, console: &Console) -> u8 {
     let (errors, warnings) = counts(&all);
     match it.format {
         Format::Human => {
-            let form = Form::Human { color: console.err_color };
-            console.progress(&render(&all, &sources, form));
-            console.progress(&summary(it.scenarios.files.len(), errors, warnings));
+            let form = Form::Human { color: console.out_color };
+            console.result(&render(&all, &sources, form));
+            console.result(&summary(it.scenarios.files.len(), errors, warnings));
         }
         Format::Concise => console.result(&render(&all, &sources, Form::Concise)),
         Format::Json => console.result(&render(&all, &sources, Form::Json)),

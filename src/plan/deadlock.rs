@@ -320,7 +320,8 @@ fn advice(plan: &Plan, parts: &[Part]) -> String {
     match parts {
         [one] => format!("move what `{}` waits for above the place where it waits", plan.streams[one.stream].name),
         [first, ..] if parts.iter().all(|part| is_barrier(part.waits) && is_barrier(part.reaches)) => {
-            format!("let all of them come to `{}` first, or all to the other", short(plan, first.waits))
+            let others: Vec<String> = parts[1..].iter().map(|part| format!("`{}`", short(plan, part.waits))).collect();
+            format!("let all of them come to `{}` first, or all to {}", short(plan, first.waits), others.join(" or "))
         }
         [.., last] => {
             let name = &plan.streams[last.stream].name;
