@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::diagnostic::{Code, Diagnostic, Span};
+use crate::diagnostic::{Code, Diagnostic, FileId, Span};
 use crate::plan::{BarrierId, Draft, Plan, StepId, StepKind};
 use crate::scenario::{Scenario, StreamId};
 use crate::syntax::Value;
@@ -21,7 +21,9 @@ fn regex(pattern: &str) -> Regex {
 
 /// All warnings of a scenario, in no particular order.
 pub(super) fn lint(scenario: &Scenario, draft: &Draft) -> Vec<Diagnostic> {
+    // What a file offers to those who import it need not be used here.
     let mut found = unused(scenario, draft);
+    found.retain(|problem| problem.span.file == FileId::default());
     found.extend(adjacent(draft.graph()));
     found.extend(too_short(draft.graph()));
     let busy = draft.graph().streams.values().filter(|stream| stream.timeline.start < stream.timeline.end).count();

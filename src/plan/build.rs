@@ -77,7 +77,7 @@ pub(super) struct Builder<'a> {
     /// Texts whose holes are references already, by where they stand; `None` where that failed.
     pub(super) texts: HashMap<Span, Option<Arc<str>>>,
     /// Own values that were asked for above the line that makes them, or in vain.
-    pub(super) early: Vec<(StreamId, Arc<str>, Span)>,
+    pub(super) early: Vec<Early>,
     /// The `on` blocks of each stream, in order.
     pub(super) blocks: Vec<Vec<usize>>,
     /// How many statements may still be spelt out.
@@ -90,6 +90,16 @@ pub(super) struct Builder<'a> {
     pub(super) called: IndexSet<Arc<str>>,
     /// Where each value is made.
     pub(super) made: HashMap<ValueId, Span>,
+}
+
+/// An own value that was asked for and is not there yet, or never.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) stream: StreamId,
+    pub(super) name: Arc<str>,
+    pub(super) span: Span,
+    /// Whether something of it is asked for: `name.host`.
+    pub(super) member: bool,
 }
 
 /// A value that a stream makes.
@@ -373,7 +383,7 @@ impl<'a> Builder<'a> {
     }
 
     /// An own value used where it is not there (yet).
-    fn too_early(&self, (stream, name, span): &(StreamId, Arc<str>, Span)) -> Diagnostic {
+    fn too_early(&self, Early { stream, name, span, member }: &Early) -> Diagnostic {
         let made = self.exports.get(&(*stream, name.clone())).and_then(|export| export.made.first());
         match made {
             Some(made) => {
@@ -384,6 +394,11 @@ impl<'a> Builder<'a> {
                 let values = self.exports.keys().filter(|(by, _)| by == stream).map(|(_, name)| &**name);
                 let streams = self.scenario.streams.values().map(|stream| &*stream.name);
                 let params = self.scenario.params.keys().map(|name| &**name);
+                if *member {
+                    let problem = Diagnostic::new(Code::UnknownStream, *span, format!("there is no stream `{name}`"));
+                    let fleets = self.scenario.fleets.keys().map(|name| &**name);
+                    return problem.near("stream", name, streams.chain(fleets));
+                }
                 let problem = Diagnostic::new(Code::UnknownValue, *span, format!("there is no value `{name}`"));
                 if self.scenario.params.contains_key(name) {
                     return problem.help(format!("a parameter is read as `param.{name}`"));

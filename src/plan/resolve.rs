@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::build::{Binding, Builder, Cursor};
+use super::build::{Binding, Builder, Cursor, Early};
 use super::{Context, Expr, Field, Need, StepKind, ValueId, evaluate};
 use crate::diagnostic::{Code, Diagnostic, Span, similar};
 use crate::scenario::{Id as _, StreamId};
@@ -147,7 +147,9 @@ impl Builder<'_> {
         match &it.kind {
             ExprKind::Name(name) => self.name(name, it.span, cursor),
             ExprKind::Member(base, name) => {
+                let early = self.early.len();
                 let base = self.meaning(base, cursor);
+                self.early[early..].iter_mut().for_each(|asked| asked.member = true);
                 self.member(base, name, cursor)
             }
             ExprKind::Index(base, index) => {
@@ -181,7 +183,7 @@ impl Builder<'_> {
         match self.scenario.stream_named(name) {
             Some(stream) => Meaning::Stream(stream),
             None => {
-                self.early.push((cursor.stream, name.clone(), span));
+                self.early.push(Early { stream: cursor.stream, name: name.clone(), span, member: false });
                 Meaning::Nothing
             }
         }
@@ -277,7 +279,7 @@ impl Builder<'_> {
                     Meaning::Result(*value)
                 }
                 None => {
-                    self.early.push((stream, name.node.clone(), name.span));
+                    self.early.push(Early { stream, name: name.node.clone(), span: name.span, member: false });
                     Meaning::Nothing
                 }
             },

@@ -66,11 +66,12 @@ fn run(block: &Block, stderr: Option<&Block>, folder: &Path) -> Option<String> {
 /// Words between blanks; `'...'` holds blanks together.
 fn shell_words(line: &str) -> Vec<String> {
     let parts = line.split('\'').enumerate();
-    parts.flat_map(|(at, part)| match at % 2 {
-        0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
-        _ => vec![part.to_owned()],
-    })
-    .collect()
+    parts
+        .flat_map(|(at, part)| match at % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+            _ => vec![part.to_owned()],
+        })
+        .collect()
 }
 
 #[test]

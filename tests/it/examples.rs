@@ -46,7 +46,8 @@ fn every_broken_example_is_told_what_is_wrong_with_it() {
 fn refused(path: &Path, codes: &str) {
     let output = mstream(root(), &["check", "--format", "concise", path.to_str().unwrap()]);
     let text = String::from_utf8_lossy(&output.stdout);
-    let mut found: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once("error[")?.1.split_once(']')?.0)).collect();
+    let mut found: Vec<&str> =
+        text.lines().filter_map(|line| Some(line.split_once("error[")?.1.split_once(']')?.0)).collect();
     found.dedup();
     assert_eq!(found, codes.split(", ").collect::<Vec<_>>(), "{}:\n{text}", path.display());
     let (code, _) = exec(path);

@@ -22,7 +22,8 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
             continue;
         }
         let fence = "`".repeat(ticks);
-        let body: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim_end() != fence).collect();
+        let body: Vec<&str> =
+            lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim_end() != fence).collect();
         let mut text = body.join("\n");
         text.push('\n');
         blocks.push(Block { info: line[ticks..].trim().to_owned(), text, line: at + 1 });
