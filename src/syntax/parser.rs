@@ -31,6 +31,8 @@ pub(super) struct Parser<'s> {
     pub(super) base: usize,
     /// The `{` of every open block, outermost first.
     pub(super) open: Vec<usize>,
+    /// The `{` of the last block behind an `if`.
+    pub(super) then: Option<usize>,
     /// A block that a `}` further left than its head closed: likely the one whose own `}` is missing.
     pub(super) suspect: Option<usize>,
     /// Blocks nest too deep: the rest of the item is not read.
@@ -58,6 +60,7 @@ impl<'s> Parser<'s> {
             at,
             base: at,
             open: Vec::new(),
+            then: None,
             suspect: None,
             abandoned: false,
             stuck: at,

@@ -154,11 +154,28 @@ pub(super) fn explain(parser: &mut Parser<'_>, error: &Error<Rule>) -> Box<Diagn
         let problem = Diagnostic::new(Code::LimitExceeded, parser.span(at..at), message);
         return Box::new(problem.help("name a part of it with `let`"));
     }
+    if let Some(problem) = unclosed_hole(parser, at, expected) {
+        return problem;
+    }
     let quotes = [Rule::string_end, Rule::raw_end, Rule::regex_end];
     if let Some(quote) = quotes.into_iter().find(|quote| expected.contains(quote)) {
         return bad_string(parser, quote, at);
     }
     unclosed_bracket(parser, at).unwrap_or_else(|| unexpected(parser, at, &listed(expected)))
+}
+
+/// A hole whose `}}` is missing on its line.
+fn unclosed_hole(parser: &Parser<'_>, at: usize, expected: &[Rule]) -> Option<Box<Diagnostic>> {
+    let relevant = [Rule::hole_end, Rule::string_end].iter().any(|rule| expected.contains(rule));
+    if !relevant || at < parser.content_end(at) {
+        return None;
+    }
+    let line = parser.line_start(at).max(parser.base);
+    let hole = line + parser.text[line..at].rfind("${{")?;
+    let span = parser.span(hole..at);
+    let closed = parser.text[hole..at].contains("}}");
+    let problem = Diagnostic::new(Code::InvalidString, span, "this hole is not closed");
+    (!closed).then(|| Box::new(problem.label("no `}}` before the end of the line")))
 }
 
 fn bad_string(parser: &Parser<'_>, quote: Rule, at: usize) -> Box<Diagnostic> {
@@ -238,6 +255,9 @@ fn listed(expected: &[Rule]) -> String {
     let mut names: Vec<&str> = expected.iter().filter_map(|rule| words(*rule)).collect();
     if names.contains(&"a value") {
         names.retain(|name| !matches!(*name, "a string" | "a regex" | "a list" | "a range" | "an integer"));
+    }
+    if names.iter().any(|name| *name != "an operator") {
+        names.retain(|name| *name != "an operator");
     }
     let mut seen = Vec::new();
     names.retain(|name| {

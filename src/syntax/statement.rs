@@ -215,6 +215,7 @@ impl<'s> Parser<'s> {
         let (mut inner, span) = self.head(Rule::if_true)?;
         let condition = self.next(&mut inner).and_then(|condition| self.expression(condition));
         let condition = self.kept(condition);
+        self.then = Some(self.at - 1);
         let then = self.block();
         let otherwise = if self.at_else() { Some(self.otherwise(elses)?) } else { None };
         Ok(condition.map(|condition| {

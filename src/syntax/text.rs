@@ -113,13 +113,19 @@ impl<'s> Parser<'s> {
     }
 
     /// Where `$` code, or anything else that may stand in a one-line block, ends: at the end of the line, or before
-    /// the `}` of the blocks that were opened on it. A comment may follow those.
+    /// the `}` of the blocks that were opened on it. A comment may follow those, and behind `if` an `else`.
     pub(super) fn code_end(&self, at: usize) -> usize {
         let line = &self.text[at..self.content_end(at)];
         let whole = line.trim_end_matches([' ', '\t']);
         let blocks = self.opened_on_line(at);
         if blocks == 0 {
             return at + whole.len();
+        }
+        if self.then.is_some() && self.then == self.open.last().copied() {
+            let ends = ["} else {", "} else if "].iter().filter_map(|end| line.find(end)).min();
+            if let Some(end) = ends.filter(|end| line[..*end].ends_with([' ', '\t'])) {
+                return at + line[..end].trim_end_matches([' ', '\t']).len();
+            }
         }
         let comments = line.match_indices('#').map(|(at, _)| at).filter(|at| line[..*at].ends_with([' ', '\t']));
         let before_comment = comments.map(|at| line[..at].trim_end_matches([' ', '\t']));

@@ -4,7 +4,7 @@ mod code;
 mod dump;
 mod language;
 
-use crate::diagnostic::{Diagnostic, FileId, Form, Sources, render};
+use crate::diagnostic::{Diagnostic, FileId, Sources};
 use crate::syntax::ast::File;
 
 /// A text in a file of its own, and what the parser makes of it.
