@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 /// Whether a text (of whole lines) can be shown as it is. No early exit in the checks, so that they run as vectors.
 pub(super) fn passes(text: &[u8]) -> bool {
-    is_plain(text) || (!text.iter().fold(false, |any, byte| any | is_suspect(*byte)) && std::str::from_utf8(text).is_ok())
+    is_plain(text)
+        || (!text.iter().fold(false, |any, byte| any | is_suspect(*byte)) && std::str::from_utf8(text).is_ok())
 }
 
 /// Whether there is nothing in it but printable ASCII, tabs and line ends.
@@ -116,7 +117,7 @@ mod tests {
         let odd = ('\0'..=char::MAX).filter(|character| is_odd(*character) && *character != '\n');
         let mut bytes = [0; 4];
         let missed: Vec<char> = odd.filter(|it| !is_suspect(it.encode_utf8(&mut bytes).as_bytes()[0])).collect();
-        assert_eq!(missed, []);
+        assert_eq!(missed, Vec::<char>::new());
     }
 
     #[test]
