@@ -1,13 +1,16 @@
 //! Embedded code: how holes become references that are right for the quoting around them, and how an interpreter
 //! is called with code and values. It runs nothing.
 
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod contexts;
 mod embed;
+#[cfg(test)]
+mod journey;
 mod launch;
 mod python;
 mod shell;
-
-#[cfg(test)]
-mod journey;
 
 use std::sync::Arc;
 

@@ -7,29 +7,62 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::deadlock;
 use super::meet::Meetings;
-use super::{CodeId, Extra, HandleId, Interpreter, InterpreterId, Need, Plan, Produced, Step, StepId, StepKind, Stream, ValueId};
+use super::{
+    CodeId, Extra, HandleId, Interpreter, InterpreterId, Need, Plan, Produced, Step, StepId, StepKind, Stream, ValueId,
+};
 use crate::diagnostic::{Code, Diagnostic, Span, similar};
 use crate::scenario::{Arena, Id as _, Scenario, StreamId};
 use crate::syntax::Value;
 use crate::syntax::ast::{Block, ExprKind};
 
-/// Spells out a scenario. The plan is there only where no error comes with it.
-pub fn build(scenario: &Scenario) -> (Option<Plan>, Vec<Diagnostic>) {
+/// Spells out a scenario.
+pub fn draft(scenario: &Scenario) -> Draft {
     let mut builder = Builder::new(scenario);
     for stream in scenario.streams.ids() {
         builder.stream(stream);
     }
     builder.finale();
     builder.join();
-    let Builder { mut plan, mut problems, .. } = builder;
-    problems.extend(deadlock::find(&plan));
-    let sound = !problems.iter().any(Diagnostic::is_error);
-    plan.steps.shrink();
-    plan.codes.shrink();
-    (sound.then_some(plan), problems)
+    let lets = builder.lets();
+    let Builder { plan: mut graph, mut problems, referred, called, .. } = builder;
+    problems.extend(deadlock::find(&graph));
+    graph.steps.shrink();
+    graph.codes.shrink();
+    Draft { graph, problems, referred, called, lets }
 }
 
-/// The state of [`build`].
+/// A graph that is not proven sound: the lints look at it, nobody runs it.
+#[derive(Debug)]
+pub struct Draft {
+    graph: Plan,
+    /// What is wrong with it.
+    pub problems: Vec<Diagnostic>,
+    /// The streams that expressions speak of.
+    pub referred: IndexSet<StreamId>,
+    /// The tasks that are called.
+    pub called: IndexSet<Arc<str>>,
+    /// Every `let`: its name, its place, whether anybody uses it.
+    lets: IndexMap<Span, (Arc<str>, bool)>,
+}
+
+impl Draft {
+    /// The `let`s that nobody uses.
+    pub fn unused_values(&self) -> impl Iterator<Item = (&Arc<str>, Span)> {
+        self.lets.iter().filter(|(_, (_, used))| !used).map(|(span, (name, _))| (name, *span))
+    }
+
+    /// The graph as far as it could be spelt out.
+    pub fn graph(&self) -> &Plan {
+        &self.graph
+    }
+
+    /// The plan, if nothing is wrong with it.
+    pub fn prove(self) -> Option<Plan> {
+        (!self.problems.iter().any(Diagnostic::is_error)).then_some(self.graph)
+    }
+}
+
+/// The state of [`draft`].
 pub(super) struct Builder<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) plan: Plan,
@@ -44,11 +77,29 @@ pub(super) struct Builder<'a> {
     /// Texts whose holes are references already, by where they stand; `None` where that failed.
     pub(super) texts: HashMap<Span, Option<Arc<str>>>,
     /// Own values that were asked for above the line that makes them, or in vain.
-    pub(super) early: Vec<(StreamId, Arc<str>, Span)>,
+    pub(super) early: Vec<Early>,
     /// The `on` blocks of each stream, in order.
     pub(super) blocks: Vec<Vec<usize>>,
     /// How many statements may still be spelt out.
     pub(super) budget: usize,
+    /// The streams that expressions speak of.
+    pub(super) referred: IndexSet<StreamId>,
+    /// The places of the `let`s that are used.
+    pub(super) used: IndexSet<Span>,
+    /// The tasks that are called.
+    pub(super) called: IndexSet<Arc<str>>,
+    /// Where each value is made.
+    pub(super) made: HashMap<ValueId, Span>,
+}
+
+/// An own value that was asked for and is not there yet, or never.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) stream: StreamId,
+    pub(super) name: Arc<str>,
+    pub(super) span: Span,
+    /// Whether something of it is asked for: `name.host`.
+    pub(super) member: bool,
 }
 
 /// A value that a stream makes.
@@ -148,6 +199,10 @@ impl<'a> Builder<'a> {
             early: Vec::new(),
             blocks,
             budget: scenario.max_steps,
+            referred: IndexSet::new(),
+            used: IndexSet::new(),
+            called: IndexSet::new(),
+            made: HashMap::new(),
         }
     }
 
@@ -253,19 +308,33 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Every `let` by its place, once however many streams run it.
+    fn lets(&self) -> IndexMap<Span, (Arc<str>, bool)> {
+        let made = self.plan.values.iter().filter_map(|(id, value)| Some((*self.made.get(&id)?, value)));
+        made.map(|(span, value)| (span, (value.name.clone(), self.used.contains(&span)))).collect()
+    }
+
     fn values(&mut self) {
-        let unknown: Vec<Diagnostic> = self.exports.iter().filter_map(|(key, export)| self.misused(key, export)).collect();
+        let used = self.exports.values().filter(|export| export.used.is_some()).flat_map(|export| &export.made);
+        self.used.extend(used.copied());
+        let unknown: Vec<Diagnostic> =
+            self.exports.iter().filter_map(|(key, export)| self.misused(key, export)).collect();
         let early: Vec<Diagnostic> = self.early.iter().map(|asked| self.too_early(asked)).collect();
         for problem in unknown.into_iter().chain(early) {
             self.tell(problem);
         }
-        let uses: Vec<(StepId, ValueId)> = self.plan.steps.iter().flat_map(|(id, step)| {
-            let needs = step.extra.iter().flat_map(|extra| &extra.needs);
-            needs.filter_map(move |need| match need {
-                Need::Value(value) => Some((id, *value)),
-                Need::Host(_) | Need::End(_) => None,
+        let uses: Vec<(StepId, ValueId)> = self
+            .plan
+            .steps
+            .iter()
+            .flat_map(|(id, step)| {
+                let needs = step.extra.iter().flat_map(|extra| &extra.needs);
+                needs.filter_map(move |need| match need {
+                    Need::Value(value) => Some((id, *value)),
+                    Need::Host(_) | Need::End(_) => None,
+                })
             })
-        }).collect();
+            .collect();
         for (step, value) in uses {
             self.plan.values[value].users.push(step);
             self.guarded(step, value);
@@ -275,7 +344,9 @@ impl<'a> Builder<'a> {
     /// A value that other streams wait for must be sure to come.
     fn guarded(&mut self, user: StepId, value: ValueId) {
         let made = &self.plan.values[value];
-        let Some(producer) = made.step.index().lt(&self.plan.steps.len()).then(|| &self.plan.steps[made.step]) else { return };
+        let Some(producer) = made.step.index().lt(&self.plan.steps.len()).then(|| &self.plan.steps[made.step]) else {
+            return;
+        };
         if producer.extra.as_ref().is_some_and(|extra| extra.when.is_some()) {
             let message = format!("`{}` may never be made: the step that makes it is guarded", made.name);
             let problem = Diagnostic::new(Code::ConditionalBarrier, self.plan.steps[user].span, message);
@@ -302,7 +373,8 @@ impl<'a> Builder<'a> {
                 })
             }
             [first, second, ..] => {
-                let message = format!("`{owner}` makes `{name}` more than once, and it is not clear which one is meant");
+                let message =
+                    format!("`{owner}` makes `{name}` more than once, and it is not clear which one is meant");
                 let problem = Diagnostic::new(Code::DuplicateName, used, message).label("used by another stream here");
                 let again = if first == second { "and again, in a loop" } else { "and again here" };
                 Some(problem.other(*first, "made here").other(*second, again))
@@ -311,7 +383,7 @@ impl<'a> Builder<'a> {
     }
 
     /// An own value used where it is not there (yet).
-    fn too_early(&self, (stream, name, span): &(StreamId, Arc<str>, Span)) -> Diagnostic {
+    fn too_early(&self, Early { stream, name, span, member }: &Early) -> Diagnostic {
         let made = self.exports.get(&(*stream, name.clone())).and_then(|export| export.made.first());
         match made {
             Some(made) => {
@@ -322,6 +394,11 @@ impl<'a> Builder<'a> {
                 let values = self.exports.keys().filter(|(by, _)| by == stream).map(|(_, name)| &**name);
                 let streams = self.scenario.streams.values().map(|stream| &*stream.name);
                 let params = self.scenario.params.keys().map(|name| &**name);
+                if *member {
+                    let problem = Diagnostic::new(Code::UnknownStream, *span, format!("there is no stream `{name}`"));
+                    let fleets = self.scenario.fleets.keys().map(|name| &**name);
+                    return problem.near("stream", name, streams.chain(fleets));
+                }
                 let problem = Diagnostic::new(Code::UnknownValue, *span, format!("there is no value `{name}`"));
                 if self.scenario.params.contains_key(name) {
                     return problem.help(format!("a parameter is read as `param.{name}`"));
@@ -356,6 +433,7 @@ impl<'a> Builder<'a> {
         let id = if export.made.is_empty() { export.id } else { values.push(produced(step)) };
         export.made.push(span);
         values[id].step = step;
+        self.made.insert(id, span);
         cursor.values.insert(name.clone(), id);
         id
     }

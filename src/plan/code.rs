@@ -95,7 +95,9 @@ impl<'a> Builder<'a> {
             }
             (Body::Arguments(list), Dialect::Shell | Dialect::Python | Dialect::Other) => {
                 let message = format!("`{}` takes code, and this is a list", code.interpreter.node);
-                self.tell(Diagnostic::new(diagnostic::Code::WrongType, list.span, message).help("exec [...] takes a list"));
+                self.tell(
+                    Diagnostic::new(diagnostic::Code::WrongType, list.span, message).help("exec [...] takes a list"),
+                );
                 return None;
             }
         };
@@ -144,7 +146,9 @@ impl<'a> Builder<'a> {
 
     fn arguments_of(&mut self, list: &ast::Expr, cursor: &mut Cursor<'_>) -> Option<Box<[Expr]>> {
         match &list.kind {
-            ExprKind::List(items) if !items.is_empty() => Some(items.iter().map(|item| self.expr(item, cursor)).collect()),
+            ExprKind::List(items) if !items.is_empty() => {
+                Some(items.iter().map(|item| self.expr(item, cursor)).collect())
+            }
             _ => {
                 let message = "`exec` takes a list with at least the program";
                 self.tell(Diagnostic::new(diagnostic::Code::WrongType, list.span, message));

@@ -17,8 +17,8 @@ use crate::scenario::{Id as _, StreamId};
 enum Arrow {
     /// The first point comes before the second in one timeline.
     Before(StepId, StepId),
-    /// The second point waits for the first one.
-    Awaited,
+    /// The second step waits for the first one, in another stream.
+    Awaited(StepId, StepId),
 }
 
 /// One diagnostic for each knot of streams that wait for each other.
@@ -41,7 +41,7 @@ struct Points<'a> {
     /// The node of each point that is no barrier.
     others: indexmap::IndexMap<StepId, NodeIndex>,
     /// The last point of each timeline.
-    last: Vec<Option<(StepId, NodeIndex)>>,
+    last: Vec<Option<StepId>>,
 }
 
 impl<'a> Points<'a> {
@@ -86,7 +86,7 @@ impl<'a> Points<'a> {
             }
             before = Some((step, node));
             if step < it.timeline.end {
-                self.last[stream.index()] = before;
+                self.last[stream.index()] = Some(step);
             }
         }
     }
@@ -122,25 +122,34 @@ impl<'a> Points<'a> {
         let mut arrows = Vec::new();
         for signal in self.plan.signals.values() {
             for (from, to) in signal.from.iter().flat_map(|from| signal.to.iter().map(move |to| (from, to))) {
-                arrows.push((self.others.get(from).copied(), self.others.get(to).copied()));
+                arrows.push((*from, *to));
             }
         }
-        for (step, node) in &self.others {
+        for (step, _) in &self.others {
             let needs = self.plan.steps[*step].extra.iter().flat_map(|extra| &extra.needs);
             for need in needs {
                 let from = match need {
-                    Need::Value(value) => self.others.get(&self.published(self.plan.values[*value].step)).copied(),
-                    Need::End(stream) => self.last[stream.index()].map(|(_, node)| node),
+                    Need::Value(value) => Some(self.published(self.plan.values[*value].step)),
+                    Need::End(stream) => self.last[stream.index()],
                     Need::Host(_) => None,
                 };
-                arrows.push((from, Some(*node)));
+                arrows.extend(from.map(|from| (from, *step)));
             }
         }
         for (from, to) in arrows {
-            if let (Some(from), Some(to)) = (from, to) {
-                self.graph.add_edge(from, to, Arrow::Awaited);
+            if let (Some(source), Some(target)) = (self.node(from), self.node(to)) {
+                self.graph.add_edge(source, target, Arrow::Awaited(from, to));
             }
         }
+    }
+
+    /// The node of a step that is a point already.
+    fn node(&self, step: StepId) -> Option<NodeIndex> {
+        let barrier = match self.plan.steps.get(step)?.kind {
+            StepKind::Barrier(id) => self.barriers[id.index()],
+            _ => None,
+        };
+        barrier.or_else(|| self.others.get(&step).copied())
     }
 }
 
@@ -188,23 +197,31 @@ struct Part {
 /// The circle as the parts of its streams, each one contiguous.
 fn parts(plan: &Plan, arrows: &[Arrow]) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    let mut joined = false;
-    for arrow in arrows {
+    // Whether the last part may go on: nothing but its own timeline since.
+    let mut open = false;
+    for (at, arrow) in arrows.iter().enumerate() {
         match *arrow {
             Arrow::Before(from, to) => {
                 let stream = plan.steps[from].stream;
                 match parts.last_mut() {
-                    Some(last) if joined && last.stream == stream && last.reaches == from => last.reaches = to,
+                    Some(last) if open && last.stream == stream && last.reaches == from => last.reaches = to,
                     _ => parts.push(Part { stream, waits: from, reaches: to }),
                 }
-                joined = true;
+                open = true;
             }
-            Arrow::Awaited => joined = false,
+            Arrow::Awaited(_, waits) => {
+                // Where the next arrow leaves from the step that this one leads to, the stream's part is that step.
+                if let Arrow::Awaited(reaches, _) = arrows[(at + 1) % arrows.len()] {
+                    parts.push(Part { stream: plan.steps[waits].stream, waits, reaches });
+                }
+                open = false;
+            }
         }
     }
     if let [first, .., last] = &mut parts[..]
         && first.stream == last.stream
         && last.reaches == first.waits
+        && matches!(arrows.first(), Some(Arrow::Before(..)))
     {
         first.waits = last.waits;
         parts.pop();
@@ -229,14 +246,19 @@ fn story(plan: &Plan, arrows: &[Arrow]) -> Diagnostic {
         format!("{} waits here for {waits}, before it {reaches}", name(part))
     };
     let Some(head) = parts.first() else {
-        return Diagnostic::new(Code::Deadlock, plan.streams.values().next().map(|it| it.span).unwrap_or_default(), message);
+        return Diagnostic::new(
+            Code::Deadlock,
+            plan.streams.values().next().map(|it| it.span).unwrap_or_default(),
+            message,
+        );
     };
     let mut problem = Diagnostic::new(Code::Deadlock, plan.steps[head.waits].span, message).label(label(head));
     for part in &parts[1..] {
         problem = problem.other(plan.steps[part.waits].span, label(part));
     }
     for part in &parts {
-        problem = problem.other(plan.steps[part.reaches].span, format!("{} would {} here", name(part), would(plan, part.reaches)));
+        problem = problem
+            .other(plan.steps[part.reaches].span, format!("{} would {} here", name(part), would(plan, part.reaches)));
     }
     let mut seen = vec![problem.span];
     problem.others.retain(|other| {
@@ -315,7 +337,8 @@ fn advice(plan: &Plan, parts: &[Part]) -> String {
     match parts {
         [one] => format!("move what `{}` waits for above the place where it waits", plan.streams[one.stream].name),
         [first, ..] if parts.iter().all(|part| is_barrier(part.waits) && is_barrier(part.reaches)) => {
-            format!("let all of them come to `{}` first, or all to the other", short(plan, first.waits))
+            let others: Vec<String> = parts[1..].iter().map(|part| format!("`{}`", short(plan, part.waits))).collect();
+            format!("let all of them come to `{}` first, or all to {}", short(plan, first.waits), others.join(" or "))
         }
         [.., last] => {
             let name = &plan.streams[last.stream].name;

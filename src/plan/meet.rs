@@ -95,10 +95,14 @@ impl Meetings {
     /// Joins everything into the plan, and tells what does not fit.
     pub(super) fn join(self, plan: &mut Plan, scenario: &Scenario) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
-        let names: Vec<Arc<str>> = self.barriers.keys().filter_map(|key| match key {
-            Key::Named(name) => Some(name.clone()),
-            Key::Block(..) => None,
-        }).collect();
+        let names: Vec<Arc<str>> = self
+            .barriers
+            .keys()
+            .filter_map(|key| match key {
+                Key::Named(name) => Some(name.clone()),
+                Key::Block(..) => None,
+            })
+            .collect();
         for (key, rounds) in self.barriers {
             let count = rounds.ids.len();
             problems.extend(unequal(&key, &rounds, plan, scenario));
@@ -113,7 +117,8 @@ impl Meetings {
                 problems.extend(stated(name, &rounds.counts, plan, scenario));
             }
         }
-        let known: Vec<Arc<str>> = self.signals.iter().filter(|(_, it)| !it.from.is_empty()).map(|(name, _)| name.clone()).collect();
+        let known: Vec<Arc<str>> =
+            self.signals.iter().filter(|(_, it)| !it.from.is_empty()).map(|(name, _)| name.clone()).collect();
         for (name, it) in self.signals {
             problems.extend(one_sided(&name, &it, &known, &names));
             connect(&name, it, plan);
@@ -146,7 +151,8 @@ fn unequal(key: &Key, rounds: &Rounds, plan: &Plan, scenario: &Scenario) -> Opti
         Key::Block(..) => "not all streams of this block come here equally often".to_owned(),
     };
     let problem = Diagnostic::new(Code::UnequalRounds, place(*often, rounds, plan), what).label(label(*often, most));
-    let problem = if *fewest < most { problem.other(place(*least, rounds, plan), label(*least, *fewest)) } else { problem };
+    let problem =
+        if *fewest < most { problem.other(place(*least, rounds, plan), label(*least, *fewest)) } else { problem };
     let counts: Vec<String> = rounds.counts.iter().take(12).map(|(stream, count)| label(*stream, *count)).collect();
     let note = format!("the k-th time of one meets the k-th time of the others: {}", counts.join(", "));
     Some(problem.note(note).help("let every party name it the same number of times"))
@@ -161,10 +167,18 @@ fn times(count: usize) -> String {
 }
 
 /// A meeting of one is no meeting.
-fn lonely(key: &Key, counts: &[(StreamId, usize)], first: StreamId, plan: &Plan, names: &[Arc<str>]) -> Option<Diagnostic> {
+fn lonely(
+    key: &Key,
+    counts: &[(StreamId, usize)],
+    first: StreamId,
+    plan: &Plan,
+    names: &[Arc<str>],
+) -> Option<Diagnostic> {
     let [_] = counts else { return None };
     let stream = &plan.streams[first].name;
-    let is_it = |step: &super::Step| step.stream == first && matches!(step.kind, StepKind::Barrier(id) if label_is(plan, id, key));
+    let is_it = |step: &super::Step| {
+        step.stream == first && matches!(step.kind, StepKind::Barrier(id) if label_is(plan, id, key))
+    };
     let step = plan.steps.iter().find(|(_, step)| is_it(step) || gate_is(plan, step, key)).map(|(_, step)| step)?;
     let (message, near) = match key {
         Key::Named(name) => {
@@ -262,7 +276,8 @@ fn connect(name: &Arc<str>, it: Signals, plan: &mut Plan) {
     for (round, to) in rounds {
         let last = |steps: &Vec<StepId>| steps[round.min(steps.len() - 1)];
         let from: Box<[StepId]> = it.from.values().map(last).collect();
-        let id: SignalId = plan.signals.push(Signal { name: name.clone(), from: from.clone(), to: to.as_slice().into() });
+        let id: SignalId =
+            plan.signals.push(Signal { name: name.clone(), from: from.clone(), to: to.as_slice().into() });
         for step in from {
             plan.steps[step].extra.get_or_insert_default().feeds.push(id);
         }

@@ -10,6 +10,7 @@ mod expr;
 mod meet;
 mod options;
 mod resolve;
+mod secrets;
 #[cfg(test)]
 pub(crate) mod sketch;
 mod statement;
@@ -18,10 +19,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use build::build;
-pub use expr::{Context, Expr, Field, Unknown, evaluate};
+pub use build::{Draft, draft};
+pub use expr::{Context, Expr, Field, Unknown, evaluate, explain, holds, show};
 pub use options::SIGNALS;
-pub(crate) use statement::meeting_point;
 
 use crate::code::Interpreter;
 use crate::diagnostic::Span;

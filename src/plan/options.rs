@@ -36,13 +36,37 @@ impl Allowed {
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::Step => &[
-                "timeout", "retry", "every", "exit", "may_fail", "dir", "env", "user", "stdin", "when", "as",
-                "synchronized", "resumable",
+                "timeout",
+                "retry",
+                "every",
+                "exit",
+                "may_fail",
+                "dir",
+                "env",
+                "user",
+                "stdin",
+                "when",
+                "as",
+                "synchronized",
+                "resumable",
             ],
             Self::Let => &[
-                "timeout", "retry", "every", "exit", "may_fail", "dir", "env", "user", "stdin", "when", "as", "resumable",
+                "timeout",
+                "retry",
+                "every",
+                "exit",
+                "may_fail",
+                "dir",
+                "env",
+                "user",
+                "stdin",
+                "when",
+                "as",
+                "resumable",
             ],
-            Self::Start => &["timeout", "ready", "alive", "every", "dir", "env", "user", "stdin", "when", "as", "resumable"],
+            Self::Start => {
+                &["timeout", "ready", "alive", "every", "dir", "env", "user", "stdin", "when", "as", "resumable"]
+            }
             Self::Prepare => &["timeout", "exit", "dir", "env", "user", "stdin", "as", "resumable"],
             Self::Wait => &["timeout", "may_fail"],
             Self::Stop => &["signal", "grace"],
@@ -165,7 +189,7 @@ impl Builder<'_> {
         None
     }
 
-    fn wrong(&mut self, option: &Opt, value: &Value, wanted: &str) {
+    fn wrong_option(&mut self, option: &Opt, value: &Value, wanted: &str) {
         if *value == Value::Null {
             return;
         }
@@ -181,7 +205,7 @@ impl Builder<'_> {
         match self.constant(option, cursor)? {
             Value::Duration(value) => Some(value),
             value => {
-                self.wrong(option, &value, "a duration");
+                self.wrong_option(option, &value, "a duration");
                 None
             }
         }
@@ -191,7 +215,7 @@ impl Builder<'_> {
         match self.constant(option, cursor)? {
             Value::Int(value) if u32::try_from(value).is_ok() => u32::try_from(value).ok(),
             value => {
-                self.wrong(option, &value, "a count");
+                self.wrong_option(option, &value, "a count");
                 None
             }
         }
@@ -201,7 +225,7 @@ impl Builder<'_> {
         match self.constant(option, cursor) {
             Some(Value::Bool(value)) => value,
             Some(value) => {
-                self.wrong(option, &value, "`true` or `false`");
+                self.wrong_option(option, &value, "`true` or `false`");
                 false
             }
             None => false,
@@ -212,7 +236,7 @@ impl Builder<'_> {
         match self.constant(option, cursor)? {
             Value::Text(value) => Some(value),
             value => {
-                self.wrong(option, &value, "a string");
+                self.wrong_option(option, &value, "a string");
                 None
             }
         }
@@ -229,7 +253,7 @@ impl Builder<'_> {
             one => status(one).map(|status| vec![status]),
         };
         all.unwrap_or_else(|| {
-            self.wrong(option, &value, "a status from 0 to 255 or a list of them");
+            self.wrong_option(option, &value, "a status from 0 to 255 or a list of them");
             Vec::new()
         })
     }
@@ -240,9 +264,11 @@ impl Builder<'_> {
             return pairs.iter().map(|(name, value)| (name.node.clone(), self.expr(value, cursor))).collect();
         }
         match self.constant(option, cursor) {
-            Some(Value::Map(map)) => map.iter().map(|(name, value)| (name.clone(), Expr::Constant(value.clone()))).collect(),
+            Some(Value::Map(map)) => {
+                map.iter().map(|(name, value)| (name.clone(), Expr::Constant(value.clone()))).collect()
+            }
             Some(value) => {
-                self.wrong(option, &value, "a map: { NAME = value }");
+                self.wrong_option(option, &value, "a map: { NAME = value }");
                 Vec::new()
             }
             None => Vec::new(),
@@ -261,7 +287,7 @@ impl Builder<'_> {
             _ => None,
         };
         if found.is_none() {
-            self.wrong(option, &value, "a signal such as \"INT\"");
+            self.wrong_option(option, &value, "a signal such as \"INT\"");
         }
         found
     }
@@ -326,7 +352,11 @@ impl Builder<'_> {
                 indent: 0,
             },
             _ => {
-                self.tell(Diagnostic::new(Code::WrongType, text.span, "a probe is code between quotes: shell(\"probe\")"));
+                self.tell(Diagnostic::new(
+                    Code::WrongType,
+                    text.span,
+                    "a probe is code between quotes: shell(\"probe\")",
+                ));
                 return None;
             }
         };
@@ -337,7 +367,28 @@ impl Builder<'_> {
 
 /// Signals by name, with the numbers that they have on Linux.
 pub const SIGNALS: &[(&str, i32)] = &[
-    ("HUP", 1), ("INT", 2), ("QUIT", 3), ("ILL", 4), ("TRAP", 5), ("ABRT", 6), ("BUS", 7), ("FPE", 8), ("KILL", 9),
-    ("USR1", 10), ("SEGV", 11), ("USR2", 12), ("PIPE", 13), ("ALRM", 14), ("TERM", 15), ("CHLD", 17), ("CONT", 18),
-    ("STOP", 19), ("TSTP", 20), ("TTIN", 21), ("TTOU", 22), ("XCPU", 24), ("XFSZ", 25), ("SYS", 31),
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("ILL", 4),
+    ("TRAP", 5),
+    ("ABRT", 6),
+    ("BUS", 7),
+    ("FPE", 8),
+    ("KILL", 9),
+    ("USR1", 10),
+    ("SEGV", 11),
+    ("USR2", 12),
+    ("PIPE", 13),
+    ("ALRM", 14),
+    ("TERM", 15),
+    ("CHLD", 17),
+    ("CONT", 18),
+    ("STOP", 19),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("XCPU", 24),
+    ("XFSZ", 25),
+    ("SYS", 31),
 ];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::build::{Binding, Builder, Cursor};
+use super::build::{Binding, Builder, Cursor, Early};
 use super::{Context, Expr, Field, Need, StepKind, ValueId, evaluate};
 use crate::diagnostic::{Code, Diagnostic, Span, similar};
 use crate::scenario::{Id as _, StreamId};
@@ -72,7 +72,14 @@ impl Builder<'_> {
         Expr::Constant(Value::Null)
     }
 
-    fn binary(&mut self, left: &ast::Expr, operator: Operator, right: &ast::Expr, span: Span, cursor: &mut Cursor<'_>) -> Expr {
+    fn binary(
+        &mut self,
+        left: &ast::Expr,
+        operator: Operator,
+        right: &ast::Expr,
+        span: Span,
+        cursor: &mut Cursor<'_>,
+    ) -> Expr {
         let parts = (self.expr(left, cursor), operator, self.expr(right, cursor));
         Expr::Binary(Box::new(parts), span)
     }
@@ -93,12 +100,14 @@ impl Builder<'_> {
 
     fn function(&mut self, name: &Name, arguments: &[Argument]) -> Expr {
         match (&*name.node, arguments) {
-            ("secret", [Argument { name: None, value: ast::Expr { kind: ExprKind::Literal(Value::Text(secret)), .. } }]) => {
-                Expr::Secret(secret.clone())
-            }
+            (
+                "secret",
+                [Argument { name: None, value: ast::Expr { kind: ExprKind::Literal(Value::Text(secret)), .. } }],
+            ) => Expr::Secret(secret.clone()),
             ("secret", _) => self.wrong(name.span, "`secret` takes the name of a secret: secret(\"NAME\")"),
             _ => {
-                let problem = Diagnostic::new(Code::UnknownValue, name.span, format!("there is no function `{}`", name.node));
+                let problem =
+                    Diagnostic::new(Code::UnknownValue, name.span, format!("there is no function `{}`", name.node));
                 self.tell(problem.near("function", &name.node, ["secret"]));
                 Expr::Constant(Value::Null)
             }
@@ -138,7 +147,9 @@ impl Builder<'_> {
         match &it.kind {
             ExprKind::Name(name) => self.name(name, it.span, cursor),
             ExprKind::Member(base, name) => {
+                let early = self.early.len();
                 let base = self.meaning(base, cursor);
+                self.early[early..].iter_mut().for_each(|asked| asked.member = true);
                 self.member(base, name, cursor)
             }
             ExprKind::Index(base, index) => {
@@ -157,6 +168,7 @@ impl Builder<'_> {
             };
         }
         if let Some(value) = cursor.values.get(name) {
+            self.used.extend(self.made.get(value));
             return Meaning::Result(*value);
         }
         match &**name {
@@ -171,7 +183,7 @@ impl Builder<'_> {
         match self.scenario.stream_named(name) {
             Some(stream) => Meaning::Stream(stream),
             None => {
-                self.early.push((cursor.stream, name.clone(), span));
+                self.early.push(Early { stream: cursor.stream, name: name.clone(), span, member: false });
                 Meaning::Nothing
             }
         }
@@ -253,6 +265,7 @@ impl Builder<'_> {
 
     fn attribute(&mut self, stream: StreamId, name: &Name, cursor: &mut Cursor<'_>) -> Meaning {
         let constant = |value| Meaning::Expr(Expr::Constant(value));
+        self.referred.insert(stream);
         let finale = stream.index() >= self.scenario.streams.len();
         match &*name.node {
             "name" => constant(Value::Text(self.stream_name(stream))),
@@ -261,9 +274,12 @@ impl Builder<'_> {
             "host" => Meaning::Expr(self.address(stream, cursor)),
             "success" => Meaning::Expr(self.success(&[stream], cursor)),
             _ if stream == cursor.stream => match cursor.values.get(&name.node) {
-                Some(value) => Meaning::Result(*value),
+                Some(value) => {
+                    self.used.extend(self.made.get(value));
+                    Meaning::Result(*value)
+                }
                 None => {
-                    self.early.push((stream, name.node.clone(), name.span));
+                    self.early.push(Early { stream, name: name.node.clone(), span: name.span, member: false });
                     Meaning::Nothing
                 }
             },
@@ -338,7 +354,6 @@ impl Builder<'_> {
 
     /// `client[2]`, `client[1..3]`, `streams["a name"]`, `streams[0]`.
     fn part(&mut self, streams: &[StreamId], index: &ast::Expr, cursor: &mut Cursor<'_>) -> Meaning {
-        let number = |id: &StreamId| self.scenario.streams[*id].index;
         let found: Vec<StreamId> = if let ExprKind::Range(first, last) = &index.kind {
             let bounds = (self.expr(first, cursor), self.expr(last, cursor));
             let (Expr::Constant(Value::Int(first)), Expr::Constant(Value::Int(last))) = bounds else {
@@ -357,14 +372,18 @@ impl Builder<'_> {
                     streams.iter().copied().filter(|id| self.scenario.streams[*id].name == name).collect()
                 }
                 _ => {
-                    self.wrong(index.span, "which stream is meant is decided before the run: a number or a name stands here");
+                    self.wrong(
+                        index.span,
+                        "which stream is meant is decided before the run: a number or a name stands here",
+                    );
                     return Meaning::Nothing;
                 }
             }
         };
         match (&found[..], &index.kind) {
             ([], _) => {
-                let names = streams.iter().map(|id| &*self.scenario.streams[*id].name).take(12).collect::<Vec<_>>().join(", ");
+                let names =
+                    streams.iter().map(|id| &*self.scenario.streams[*id].name).take(12).collect::<Vec<_>>().join(", ");
                 let problem = Diagnostic::new(Code::UnknownStream, index.span, "there is no such stream");
                 self.tell(problem.help(format!("there are: {names}")));
                 Meaning::Nothing
@@ -385,7 +404,10 @@ impl Builder<'_> {
             };
             if last.saturating_sub(first) >= MAX_TURNS {
                 let message = format!("this loop turns more than {MAX_TURNS} times");
-                self.tell(Diagnostic::new(Code::LimitExceeded, it.span, message).help("`repeat(for = ...)` does something often"));
+                self.tell(
+                    Diagnostic::new(Code::LimitExceeded, it.span, message)
+                        .help("`repeat(for = ...)` does something often"),
+                );
                 return None;
             }
             return Some((first..=last).map(integer).collect());

@@ -157,7 +157,8 @@ impl<'a> Builder<'a> {
         if let Some(handle) = self.background(name, cursor, Some(BackgroundState::Over(span))) {
             if handle.state == BackgroundState::Prepared {
                 let message = format!("`{}` is waited for and was never triggered", name.node);
-                let problem = Diagnostic::new(Code::HandleMisuse, name.span, message).other(handle.span, "prepared here");
+                let problem =
+                    Diagnostic::new(Code::HandleMisuse, name.span, message).other(handle.span, "prepared here");
                 self.tell(problem.help(format!("trigger {} above", name.node)));
             }
             self.push(cursor, StepKind::Join(handle.id), span, Some(extra));
@@ -171,7 +172,12 @@ impl<'a> Builder<'a> {
     }
 
     /// The background process of that name, moved on to `state`; a mistake is told.
-    fn background(&mut self, name: &Name, cursor: &mut Cursor<'_>, state: Option<BackgroundState>) -> Option<Background> {
+    fn background(
+        &mut self,
+        name: &Name,
+        cursor: &mut Cursor<'_>,
+        state: Option<BackgroundState>,
+    ) -> Option<Background> {
         let found = cursor.handles.get_mut(&name.node)?;
         let before = *found;
         if let BackgroundState::Over(over) = before.state {
@@ -214,7 +220,13 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a background process under `name`; a second one of that name takes its place once the first is over.
-    pub(super) fn handle(&mut self, name: &Name, it: Handle, state: BackgroundState, cursor: &mut Cursor<'_>) -> HandleId {
+    pub(super) fn handle(
+        &mut self,
+        name: &Name,
+        it: Handle,
+        state: BackgroundState,
+        cursor: &mut Cursor<'_>,
+    ) -> HandleId {
         self.reserved(name, "process");
         let id = self.plan.handles.push(it);
         let before = cursor.handles.insert(name.node.clone(), Background { id, span: name.span, state });
@@ -278,8 +290,14 @@ impl<'a> Builder<'a> {
             let problem = problem.label("this is known only at run time");
             return self.tell(problem.help("guard the steps instead: shell(when = ...) \"...\""));
         };
-        let problem = Diagnostic::new(Code::ConditionalBarrier, point, "whether this meeting point is reached is known only at run time");
-        let problem = problem.other(it.condition.span, "decided by this").note("the graph is fixed before the run, so that nobody waits in vain");
+        let problem = Diagnostic::new(
+            Code::ConditionalBarrier,
+            point,
+            "whether this meeting point is reached is known only at run time",
+        );
+        let problem = problem
+            .other(it.condition.span, "decided by this")
+            .note("the graph is fixed before the run, so that nobody waits in vain");
         self.tell(problem.help("let the stream always reach it, and guard the steps around it with `when = ...`"));
     }
 
@@ -303,13 +321,18 @@ impl<'a> Builder<'a> {
             let problem = Diagnostic::new(Code::UnknownTask, name.span, format!("there is no task `{}`", name.node));
             return self.tell(match similar(&name.node, known.clone()) {
                 Some(_) => problem.near("task", &name.node, known),
-                None if scenario.interpreters.contains_key(&name.node) => problem.help("code follows an interpreter: `shell \"...\"`"),
+                None if scenario.interpreters.contains_key(&name.node) => {
+                    problem.help("code follows an interpreter: `shell \"...\"`")
+                }
                 None => problem,
             });
         };
+        self.called.insert(name.node.clone());
         if cursor.calls.contains(&name.node) || cursor.calls.len() >= MAX_CALLS {
             let message = format!("the task `{}` calls itself", name.node);
-            return self.tell(Diagnostic::new(Code::LimitExceeded, name.span, message).note("tasks are spelt out before the run"));
+            return self.tell(
+                Diagnostic::new(Code::LimitExceeded, name.span, message).note("tasks are spelt out before the run"),
+            );
         }
         let Some(bound) = self.arguments(task, name, arguments, cursor) else { return };
         let outer = std::mem::replace(&mut cursor.scope, bound);
@@ -339,8 +362,12 @@ impl<'a> Builder<'a> {
             };
             match place {
                 Some(place) if bound[place].is_none() => bound[place] = Some(self.argument(&argument.value, cursor)),
-                Some(place) => wrong(self, argument.value.span, format!("`{}` is given twice", task.parameters[place].0.node)),
-                None => wrong(self, argument.value.span, format!("`{}` takes {} argument(s)", task.name.node, bound.len())),
+                Some(place) => {
+                    wrong(self, argument.value.span, format!("`{}` is given twice", task.parameters[place].0.node))
+                }
+                None => {
+                    wrong(self, argument.value.span, format!("`{}` takes {} argument(s)", task.name.node, bound.len()))
+                }
             }
         }
         let mut scope = Vec::with_capacity(bound.len());
@@ -360,9 +387,11 @@ impl<'a> Builder<'a> {
 }
 
 /// The first meeting point of a block, however deep.
-pub(crate) fn meeting_point(block: &Block) -> Option<Span> {
+fn meeting_point(block: &Block) -> Option<Span> {
     block.statements.iter().find_map(|it| match &it.kind {
-        StatementKind::Barrier(..) | StatementKind::Signal(_) | StatementKind::Sync(_) | StatementKind::Wait(..) => Some(it.span),
+        StatementKind::Barrier(..) | StatementKind::Signal(_) | StatementKind::Sync(_) | StatementKind::Wait(..) => {
+            Some(it.span)
+        }
         StatementKind::Code(code) => {
             let gate = code.options.iter().find(|option| &*option.name.node == "synchronized");
             gate.filter(|option| !matches!(option.value.kind, ExprKind::Literal(Value::Bool(false)))).map(|_| it.span)

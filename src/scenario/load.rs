@@ -29,8 +29,14 @@ pub struct Loaded {
 pub fn load(path: &Path, read: &mut Read<'_>, sources: &mut Sources) -> io::Result<(Loaded, Vec<Diagnostic>)> {
     let text = read(path)?;
     let title = path.file_stem().map(|stem| stem.to_string_lossy().into()).unwrap_or_default();
-    let mut loader =
-        Loader { read, sources, loaded: Loaded { title, ..Loaded::default() }, problems: Vec::new(), open: Vec::new(), seen: Vec::new() };
+    let mut loader = Loader {
+        read,
+        sources,
+        loaded: Loaded { title, ..Loaded::default() },
+        problems: Vec::new(),
+        open: Vec::new(),
+        seen: Vec::new(),
+    };
     loader.file(path, &text);
     Ok((loader.loaded, loader.problems))
 }

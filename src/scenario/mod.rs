@@ -115,7 +115,12 @@ pub struct Settings {
 /// Resolves the items of all files. The scenario is whole only where no error comes with it.
 pub fn resolve(loaded: Loaded, settings: &Settings) -> (Scenario, Vec<Diagnostic>) {
     let mut resolver = Resolver {
-        scenario: Scenario { title: loaded.title, interpreters: built_in(), max_steps: MAX_STEPS, ..Scenario::default() },
+        scenario: Scenario {
+            title: loaded.title,
+            interpreters: built_in(),
+            max_steps: MAX_STEPS,
+            ..Scenario::default()
+        },
         problems: Vec::new(),
         places: IndexMap::new(),
         strict: false,
@@ -245,7 +250,9 @@ impl Resolver {
         let Some(command) = command else {
             return self.wrong_type(name.span, &name.node.clone(), "a list of strings: [\"perl\", \"-\"]");
         };
-        if self.scenario.interpreters.contains_key(&name.node) && !self.places.contains_key(&("interpreter", name.node.clone())) {
+        if self.scenario.interpreters.contains_key(&name.node)
+            && !self.places.contains_key(&("interpreter", name.node.clone()))
+        {
             let message = format!("`{}` is built in and cannot be declared", name.node);
             self.problems.push(Diagnostic::new(Code::ReservedName, name.span, message));
         } else if self.fresh("interpreter", name) {

@@ -77,7 +77,9 @@ impl Resolver {
         let what = match &pick.kind {
             PickKind::All => "there is no stream at all".to_owned(),
             PickKind::Name(name) => format!("there is no stream `{name}`"),
-            PickKind::Part(name, ..) if !self.scenario.fleets.contains_key(name) => format!("there is no fleet `{name}`"),
+            PickKind::Part(name, ..) if !self.scenario.fleets.contains_key(name) => {
+                format!("there is no fleet `{name}`")
+            }
             PickKind::Part(..) => "the fleet has no such part".to_owned(),
             PickKind::Regex(pattern) => format!("no stream's name matches /{pattern}/"),
             PickKind::Range(..) => "no stream has such a number".to_owned(),
@@ -88,9 +90,11 @@ impl Resolver {
 
     /// What exists, in a few words.
     fn existing(&self) -> String {
-        let single = self.scenario.streams.iter().filter(|(id, _)| {
-            !self.scenario.fleets.values().any(|members| members.contains(id))
-        });
+        let single = self
+            .scenario
+            .streams
+            .iter()
+            .filter(|(id, _)| !self.scenario.fleets.values().any(|members| members.contains(id)));
         let mut names: Vec<String> = single.map(|(_, stream)| format!("`{}`", stream.name)).take(12).collect();
         for (name, members) in &self.scenario.fleets {
             let index = |id: Option<&StreamId>| id.map_or(0, |id| self.scenario.streams[*id].index);

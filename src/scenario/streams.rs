@@ -17,8 +17,22 @@ const KINDS: &[(&str, &[&str])] = &[
     (
         "docker",
         &[
-            "image", "container", "create", "remove", "pull", "env", "volumes", "network", "user", "dir", "command",
-            "init", "memory", "cpus", "cap_add", "privileged",
+            "image",
+            "container",
+            "create",
+            "remove",
+            "pull",
+            "env",
+            "volumes",
+            "network",
+            "user",
+            "dir",
+            "command",
+            "init",
+            "memory",
+            "cpus",
+            "cap_add",
+            "privileged",
         ],
     ),
 ];
@@ -155,7 +169,8 @@ impl Resolver {
                     None => problem.help(format!("its keys are: {}", known.join(", "))),
                 });
             } else if let Some((first, _)) = keys[..at].iter().find(|(other, _)| other.node == key.node) {
-                let problem = Diagnostic::new(Code::DuplicateOption, key.span, format!("`{}` is given twice", key.node));
+                let problem =
+                    Diagnostic::new(Code::DuplicateOption, key.span, format!("`{}` is given twice", key.node));
                 self.problems.push(problem.other(first.span, "first given here"));
             }
         }
@@ -206,7 +221,11 @@ impl Resolver {
         let params: Vec<&str> = self.scenario.params.keys().map(|name| &**name).collect();
         let problem = Diagnostic::new(code, Span::default(), message);
         let known = if params.is_empty() { "the scenario has none".to_owned() } else { params.join(", ") };
-        self.problems.push(if code == Code::UnknownValue { problem.help(format!("parameters: {known}")) } else { problem });
+        self.problems.push(if code == Code::UnknownValue {
+            problem.help(format!("parameters: {known}"))
+        } else {
+            problem
+        });
     }
 }
 

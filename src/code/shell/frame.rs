@@ -50,9 +50,8 @@ impl Stage {
     /// Where it is after `next`.
     pub(super) fn after(self, next: char) -> Self {
         match (self, next) {
-            (Self::Start, _) => Self::Name,
+            (Self::Start, _) | (Self::Subscript, ']') => Self::Name,
             (Self::Name, '[') => Self::Subscript,
-            (Self::Subscript, ']') => Self::Name,
             (Self::Name, ':') => Self::Colon,
             (Self::Name | Self::Colon, '-' | '=' | '?' | '+') => Self::Word,
             (Self::Name, '#' | '%' | '/' | '^' | ',' | '@') => Self::Pattern,
@@ -107,7 +106,6 @@ impl Delimiter {
         match (self.quote, next) {
             _ if std::mem::take(&mut self.escaped) => self.document.end.push(next),
             (Some(quote), _) if quote == next => self.quote = None,
-            (Some(_), _) => self.document.end.push(next),
             (None, ' ' | '\t') if !self.started => return true,
             (None, ' ' | '\t' | '\n' | ';' | '&' | '|' | '<' | '>' | '(' | ')') => return false,
             (None, '\\') => {
@@ -118,7 +116,7 @@ impl Delimiter {
                 self.document.quoted = true;
                 self.quote = Some(next);
             }
-            (None, _) => self.document.end.push(next),
+            (Some(_) | None, _) => self.document.end.push(next),
         }
         self.started = true;
         true

@@ -102,23 +102,23 @@ impl Reader {
     fn form(&self) -> Result<Form, Unsafe> {
         let mut frames = self.frames.iter().rev();
         let (inner, outer) = (frames.next(), frames.next());
-        let nested = matches!(outer, Some(Frame::Parameter(_, true)));
-        match inner {
-            Some(Frame::Code(_) | Frame::Comment) | None => Ok(Form::Bare),
-            Some(Frame::Double | Frame::Single) if nested => Err(Unsafe::NestedQuote),
-            Some(Frame::Double) => Ok(Form::Double),
-            Some(Frame::Single) => Ok(Form::Single),
-            Some(Frame::Parameter(Stage::Pattern, true)) if matches!(outer, Some(Frame::Document(..))) => {
-                Err(Unsafe::NestedQuote)
-            }
-            Some(Frame::Parameter(Stage::Pattern, _) | Frame::Parameter(_, false)) => Ok(Form::Bare),
-            Some(Frame::Parameter(_, true)) => Ok(Form::Double),
-            Some(Frame::Document(document, _)) if document.quoted => Err(Unsafe::QuotedDocument),
-            Some(Frame::Document(..)) => Ok(Form::Double),
-            Some(Frame::DollarSingle) => Err(Unsafe::DollarQuote),
-            Some(Frame::Backticks) => Err(Unsafe::Backticks),
-            Some(Frame::Arithmetic(..)) => Err(Unsafe::Arithmetic),
-            Some(Frame::Delimiter(_)) => Err(Unsafe::Delimiter),
+        match (inner, outer) {
+            (Some(Frame::Double | Frame::Single), Some(Frame::Parameter(_, true)))
+            | (Some(Frame::Parameter(Stage::Pattern, true)), Some(Frame::Document(..))) => Err(Unsafe::NestedQuote),
+            (Some(Frame::Document(document, _)), _) if document.quoted => Err(Unsafe::QuotedDocument),
+            (
+                Some(
+                    Frame::Code(_) | Frame::Comment | Frame::Parameter(Stage::Pattern, _) | Frame::Parameter(_, false),
+                )
+                | None,
+                _,
+            ) => Ok(Form::Bare),
+            (Some(Frame::Double | Frame::Document(..) | Frame::Parameter(_, true)), _) => Ok(Form::Double),
+            (Some(Frame::Single), _) => Ok(Form::Single),
+            (Some(Frame::DollarSingle), _) => Err(Unsafe::DollarQuote),
+            (Some(Frame::Backticks), _) => Err(Unsafe::Backticks),
+            (Some(Frame::Arithmetic(..)), _) => Err(Unsafe::Arithmetic),
+            (Some(Frame::Delimiter(_)), _) => Err(Unsafe::Delimiter),
         }
     }
 

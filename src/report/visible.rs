@@ -1,0 +1,106 @@
+//! Text that others wrote, made safe to look at: control characters are shown and not obeyed.
+
+use std::io::Write as _;
+
+/// Whether there is nothing in it but printable ASCII, tabs and line ends. No early exit, so that it runs as vectors.
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
+    let odd = |b: u8| u8::from(b.wrapping_sub(b' ') > b'~' - b' ') & u8::from(b != b'\n') & u8::from(b != b'\t');
+    bytes.iter().fold(0, |any, &byte| any | odd(byte)) == 0
+}
+
+/// Appends one line (without its end): `^[` for escape, `\x9b` for a byte that is not UTF-8, `<U+202E>` for what would
+/// turn or hide text. Tabs and everything printable pass.
+pub(super) fn write(line: &[u8], out: &mut Vec<u8>) {
+    if is_plain(line) && !line.contains(&b'\n') {
+        out.extend_from_slice(line);
+        return;
+    }
+    for chunk in line.utf8_chunks() {
+        characters(chunk.valid(), out);
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+}
+
+/// A text as one visible line.
+pub(super) fn text(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    write(text.as_bytes(), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn characters(text: &str, out: &mut Vec<u8>) {
+    let mut from = 0;
+    for (at, character) in text.char_indices().filter(|(_, character)| is_odd(*character)) {
+        out.extend_from_slice(&text.as_bytes()[from..at]);
+        from = at + character.len_utf8();
+        let _ = match character {
+            '\0'..='\x1f' => write!(out, "^{}", char::from(character as u8 + b'@')),
+            '\x7f' => write!(out, "^?"),
+            _ => write!(out, "<U+{:04X}>", u32::from(character)),
+        };
+    }
+    out.extend_from_slice(&text.as_bytes()[from..]);
+}
+
+/// What a terminal would obey, or what turns or hides text. Joiners pass: emoji and many scripts need them.
+fn is_odd(character: char) -> bool {
+    match character {
+        '\t' => false,
+        ' '..='~' => false,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => true,
+        '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' => true,
+        '\u{e0000}'..='\u{e007f}' => true,
+        _ => character.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &[u8], shown: &str) {
+        let mut out = Vec::new();
+        write(line, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), shown);
+    }
+
+    #[test]
+    fn control_characters_are_shown() {
+        check(b"\x1b[2Jgone\x07", "^[[2Jgone^G");
+        check(b"50%\r100%", "50%^M100%");
+        check(b"nul \0 del \x7f", "nul ^@ del ^?");
+        check("\u{9b}31m".as_bytes(), "<U+009B>31m");
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_shown() {
+        check(b"a\x9bb\xff\xfe", "a\\x9bb\\xff\\xfe");
+        check(b"cut \xe2\x82", "cut \\xe2\\x82");
+    }
+
+    #[test]
+    fn what_turns_or_hides_text_is_shown() {
+        check("user\u{202e}txt.exe".as_bytes(), "user<U+202E>txt.exe");
+        check("a\u{200b}b\u{feff}".as_bytes(), "a<U+200B>b<U+FEFF>");
+    }
+
+    #[test]
+    fn printable_text_and_tabs_pass() {
+        check("größe\t日本語 👩‍🚀 │".as_bytes(), "größe\t日本語 👩‍🚀 │");
+    }
+
+    #[test]
+    fn plain_means_every_single_byte() {
+        assert!(is_plain(&[b'x'; 1000]) && is_plain(b"a\tb\n~ "));
+        for odd in (0..=255_u8).filter(|b| !matches!(b, b' '..=b'~' | b'\t' | b'\n')) {
+            for at in [0, 63, 64, 999] {
+                let mut text = [b'x'; 1000];
+                text[at] = odd;
+                assert!(!is_plain(&text), "{odd:#x} at {at}");
+            }
+        }
+    }
+}
