@@ -1,5 +1,7 @@
 //! What a hole becomes in each context, as a table: the code, and what is made of it or where it is refused.
 
+use proptest::prelude::*;
+
 use super::{Dialect, embed};
 use crate::diagnostic::{FileId, Span};
 use crate::syntax::ast::{Expr, ExprKind, Piece, Text, TextForm};
@@ -10,7 +12,7 @@ pub(super) fn text(code: &str) -> Text {
     let mut pieces = Vec::new();
     let mut at = 0;
     while let Some(start) = code[at..].find("${{").map(|found| at + found) {
-        let end = start + code[start..].find("}}").unwrap();
+        let Some(end) = code[start..].find("}}").map(|found| start + found) else { break };
         let name = code[start + 3..end].trim();
         let expr = Expr { kind: ExprKind::Name(name.into()), span: span(start + 3, end) };
         if start > at {
@@ -214,3 +216,24 @@ fn the_help_shows_what_to_write_instead() {
         "write `n = ${{n}}` before, and `{n}` in an f-string here: `f\"...{n}...\"`"
     );
 }
+
+proptest! {
+    #[test]
+    fn any_code_is_read_to_its_end(parts in prop::collection::vec(prop::sample::select(PARTS), 0..60)) {
+        let code = parts.concat();
+        let text = text(&code);
+        let holes = text.pieces.iter().filter(|piece| matches!(piece, Piece::Hole(..))).count();
+        for dialect in [Dialect::Shell, Dialect::Python] {
+            match embed(dialect, &text) {
+                Ok(made) => prop_assert!(made.matches("MS_").count() + made.matches("__mstream__").count() == holes),
+                Err(wrong) => prop_assert!((1..=holes).contains(&wrong.len())),
+            }
+        }
+    }
+}
+
+const PARTS: &[&str] = &[
+    "${{x}}", "'", "\"", "\\", "`", "$", "(", ")", "{", "}", "[", "]", "[[ ", " ]]", "<<", "-", "E", "\n", " ", "\t",
+    ";;", "#", "case ", " in ", "esac", "((", "$((", "$(", "${", "a", "=", ":", "%", "-eq", "let ", "unset ", "f\"",
+    "r'", "\"\"\"", "{{", "}}", "ß", "🦀", "\r", "&", "|", "<", ">", "!", "@", "0",
+];
