@@ -137,7 +137,7 @@ impl Parser<'_> {
         let end = self.text[..self.at].trim_end().len().max(open + 1);
         let problem = Diagnostic::new(Code::UnclosedBlock, self.span(open..open + 1), "this block is not closed")
             .label("opened here")
-            .other(self.span(end - 1..end), "taken to end here")
+            .other(self.before(end), "taken to end here")
             .help("close it with `}`");
         self.report(problem);
     }
@@ -159,6 +159,9 @@ impl Parser<'_> {
 
     /// Behind a `}` nothing may stand but the end of the line, a comment, or another `}`.
     pub(super) fn after_block(&mut self) {
+        if !self.text[..self.at].ends_with('}') {
+            return;
+        }
         self.skip_blanks();
         let ends = self.peek().is_none_or(|byte| matches!(byte, b'\n' | b'#' | b'}'));
         if !ends && !self.rest().starts_with("\r\n") && !self.abandoned {

@@ -65,7 +65,7 @@ type Flat<'s> = Peekable<Pairs<'s>>;
 impl<'s> Parser<'s> {
     /// The whole text as one expression.
     pub(super) fn whole(&mut self) -> Parsed<Expr> {
-        let mut inner = self.read(Rule::whole)?.into_inner();
+        let mut inner = self.read_within(Rule::whole, self.text.len())?.into_inner();
         let free = self.next(&mut inner)?;
         self.expression(free)
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pest::Parser as _;
+use pest::error::Error;
 
 use super::ast::{Allow, Name};
 use super::fence::Looked;
@@ -88,22 +89,31 @@ impl<'s> Parser<'s> {
     }
 
     /// Matches `rule` here and steps behind it; what the grammar finds wrong becomes a diagnostic.
+    ///
+    /// The grammar sees a few lines at first and more of them only where it wants more, because the price of an error
+    /// is all of the text that it sees.
     pub(super) fn read(&mut self, rule: Rule) -> Parsed<Pair<'s>> {
-        self.read_within(rule, self.text.len())
+        let mut reach = 256;
+        loop {
+            let limit = self.text.len().min(self.line_end(self.text.len().min(self.at + reach)) + 1);
+            match self.attempt(rule, limit) {
+                Err(error) if limit < self.text.len() && recover::position(&error) == limit - self.at => reach *= 8,
+                done => return done.map_err(|error| recover::explain(self, &error)),
+            }
+        }
     }
 
     /// Like [`read`](Self::read), but sees nothing from `limit` on.
     pub(super) fn read_within(&mut self, rule: Rule, limit: usize) -> Parsed<Pair<'s>> {
+        self.attempt(rule, limit).map_err(|error| recover::explain(self, &error))
+    }
+
+    fn attempt(&mut self, rule: Rule, limit: usize) -> Result<Pair<'s>, Box<Error<Rule>>> {
         self.base = self.at;
-        let slice = &self.text[self.at..limit];
-        match Grammar::parse(rule, slice).map(|mut pairs| pairs.next()) {
-            Ok(Some(pair)) => {
-                self.at += pair.as_span().end();
-                Ok(pair)
-            }
-            Ok(None) => Err(self.wrong(self.at..self.at, "nothing can be read here")),
-            Err(error) => Err(recover::explain(self, &error)),
-        }
+        let mut pairs = Grammar::parse(rule, &self.text[self.at..limit])?;
+        let pair = pairs.next().expect("a rule that matches gives its own pair");
+        self.at += pair.as_span().end();
+        Ok(pair)
     }
 
     /// Records what is wrong; the reading goes on.
@@ -119,6 +129,11 @@ impl<'s> Parser<'s> {
     /// These bytes as a span.
     pub(super) fn span(&self, range: Range<usize>) -> Span {
         Span::new(self.file, range)
+    }
+
+    /// The character before this byte.
+    pub(super) fn before(&self, end: usize) -> Span {
+        self.span(self.text.floor_char_boundary(end.saturating_sub(1))..end)
     }
 
     /// Where a piece stands in the file.

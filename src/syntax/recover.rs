@@ -50,7 +50,7 @@ fn skip_lines(parser: &mut Parser<'_>, start: usize, stuck: usize) {
     let code = without_comment(&parser.text[start..end]).trim_end();
     let word = parser.word(start);
     let known = TOP_LEVEL.contains(&word) || IN_BLOCK.contains(&word) || ANYWHERE.contains(&word);
-    if code.ends_with("```") {
+    if code.ends_with("```") && code.find("```").is_some_and(|at| code[at..].bytes().all(|byte| byte == b'`')) {
         let ticks = code.len() - code.trim_end_matches('`').len();
         let fence = start + code.len() - ticks..start + code.len();
         parser.at = end;
@@ -140,10 +140,15 @@ fn without_comment(line: &str) -> &str {
     line.find(" #").map_or(line, |at| &line[..at])
 }
 
+/// The byte at which the grammar got stuck, counted from where it started.
+pub(super) fn position(error: &Error<Rule>) -> usize {
+    let (InputLocation::Pos(at) | InputLocation::Span((at, _))) = error.location;
+    at
+}
+
 /// What the grammar found wrong, in words.
 pub(super) fn explain(parser: &mut Parser<'_>, error: &Error<Rule>) -> Box<Diagnostic> {
-    let (InputLocation::Pos(at) | InputLocation::Span((at, _))) = error.location;
-    let at = parser.base + at;
+    let at = parser.base + position(error);
     parser.stuck = at;
     let expected: &[Rule] = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => positives,
@@ -245,6 +250,10 @@ fn token(parser: &Parser<'_>, at: usize) -> (String, usize) {
         Some('0'..='9') => (format!("`{}`", &rest[..digits]), digits),
         Some('"' | '\'') => ("a string".to_owned(), 1),
         Some('`') if rest.starts_with("```") => ("this fence".to_owned(), 3),
+        Some(' ' | '\t') => ("a blank".to_owned(), 1),
+        Some(_) if ["==", "!=", "<=", ">=", "..", "}}"].iter().any(|mark| rest.starts_with(mark)) => {
+            (format!("`{}`", &rest[..2]), 2)
+        }
         Some(c) if c.is_control() || c.is_whitespace() => (format!("U+{:04X}", u32::from(c)), c.len_utf8()),
         Some(c) => (format!("`{c}`"), c.len_utf8()),
     }
@@ -254,11 +263,12 @@ fn token(parser: &Parser<'_>, at: usize) -> (String, usize) {
 fn listed(expected: &[Rule]) -> String {
     let mut names: Vec<&str> = expected.iter().filter_map(|rule| words(*rule)).collect();
     if names.contains(&"a value") {
-        names.retain(|name| !matches!(*name, "a string" | "a regex" | "a list" | "a range" | "an integer"));
+        names.retain(|name| !matches!(*name, "a name" | "a string" | "a regex" | "a list" | "a range" | "an integer"));
     }
     if names.iter().any(|name| *name != "an operator") {
         names.retain(|name| *name != "an operator");
     }
+    names.sort_by_key(|name| name.starts_with("the end"));
     let mut seen = Vec::new();
     names.retain(|name| {
         !seen.contains(name) && {

@@ -3,6 +3,8 @@
 mod code;
 mod dump;
 mod language;
+mod mistakes;
+mod soup;
 
 use crate::diagnostic::{Diagnostic, FileId, Sources};
 use crate::syntax::ast::File;
