@@ -3,6 +3,7 @@
 //! A [`Plan`] exists only where its graph has no circle, every name is resolved, every loop unrolled and every
 //! fleet spelt out. Nothing at run time changes its shape, and nothing downstream checks again.
 
+mod caption;
 mod expr;
 #[cfg(test)]
 pub(crate) mod sketch;
@@ -11,6 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use caption::caption;
 pub use expr::{Context, Expr, Field, Unknown};
 
 use crate::code::Interpreter;

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::visible;
+use crate::diagnostic::visible;
 use crate::event::Channel;
 use crate::plan::StepId;
 
