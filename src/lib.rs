@@ -29,7 +29,7 @@ pub mod code;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
-
+pub mod graph;
 pub mod plan;
 pub mod report;
 pub mod scenario;
