@@ -3,9 +3,10 @@
 use insta::assert_snapshot;
 
 use super::*;
+use std::time::Duration;
+
 use crate::plan::sketch::sketch;
 use crate::plan::{Group, GroupId, GroupKind, Handle, Need, Produced, StepId, StepKind};
-use std::time::Duration;
 
 fn told(text: &str, format: Format, change: impl FnOnce(&mut Plan)) -> String {
     let mut plan = sketch(text);
@@ -69,6 +70,11 @@ fn a_table_of_everything() {
     | finally: $ rm "#1"       |                              |                    |
     |                          |                              | finally: $ collect |
     "##);
+}
+
+#[test]
+fn cells_are_escaped() {
+    assert_eq!(told("a: $ x | y", Format::Table, |_| ()), "| a        |\n| -------- |\n| $ x \\| y |\n");
 }
 
 #[test]
@@ -288,7 +294,7 @@ fn an_empty_plan_has_all_forms() {
 
 #[test]
 fn thousands_of_parties_are_one_node() {
-    let text: String = (0..1000).map(|n| format!("s{n}: $ x; barrier b; $ y\n")).collect();
+    let text = (0..1000).map(|n| format!("s{n}: $ x; barrier b; $ y\n")).collect::<Vec<_>>().concat();
     let dot = told(&text, Format::Dot, |_| ());
     assert_eq!(dot.matches("-> b0").count(), 1000);
     assert_eq!(dot.matches("b0 ->").count(), 1000);
@@ -298,8 +304,10 @@ fn thousands_of_parties_are_one_node() {
 fn endings_choose_the_form() {
     let asked = ["a.txt", "a.md", "a.dot", "a.gv", "a.mmd", "a.mermaid", "a.json"];
     let forms = asked.map(|name| Format::from_extension(Path::new(name)).unwrap());
-    use Format::{Dot, Json, Mermaid, Table, Text};
-    assert_eq!(forms, [Text, Table, Dot, Dot, Mermaid, Mermaid, Json]);
+    assert_eq!(
+        forms,
+        [Format::Text, Format::Table, Format::Dot, Format::Dot, Format::Mermaid, Format::Mermaid, Format::Json]
+    );
     assert_eq!(Format::from_extension(Path::new("a.png")), None);
     assert_eq!(Format::from_extension(Path::new("Makefile")), None);
 }

@@ -17,7 +17,7 @@ pub(super) fn write(model: &Model) -> String {
     };
     let widths = [width(0), width(1)];
     for (stream, rows) in &all {
-        out.push_str(&format!("\n{}\n", model.heading(*stream)));
+        out.extend(["\n", &model.heading(*stream), "\n"]);
         for row in rows {
             let padded = row.iter().zip(widths.into_iter().chain([0])).map(|(cell, width)| visible::pad(cell, width));
             out.push_str(format!("  {}", padded.collect::<Vec<_>>().join("  ")).trim_end());

@@ -94,7 +94,7 @@ impl Entry {
         };
         let surroundings = matches!(outcome, Outcome::Failed(Reason::Exit(Exit::NotStarted(_) | Exit::Lost(_))));
         let process = if let Outcome::Failed(Reason::Background(step, _)) = outcome { Some(*step) } else { None };
-        Self { how, details, output, surroundings, process, ..Self::default() }
+        Self { how, surroundings, details, output, process, ..Self::default() }
     }
 
     /// A stream that could not be opened, or went away.
