@@ -15,7 +15,6 @@ mod story;
 pub mod summary;
 mod tail;
 pub mod verdict;
-mod visible;
 mod wait;
 mod watch;
 mod words;

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lines::Lines;
-use super::names::{Names, pad};
+use super::names::Names;
 use super::wait::{Wait, doing};
 use super::watch::Watch;
-use super::{Style, paint, visible, words};
-use crate::diagnostic::Sources;
+use super::{Style, paint, words};
+use crate::diagnostic::{Sources, visible};
 use crate::event::{Channel, Event, Exit, Fault, Leak, Outcome, Reason, Record, Urgency};
 use crate::plan::{BarrierId, Plan, StepId, StepKind};
 use crate::scenario::{Id as _, StreamId};
@@ -319,7 +319,7 @@ fn does_something(kind: StepKind) -> bool {
 }
 
 fn prefix(names: &Names, style: Style, width: usize, stream: Option<StreamId>, mark: Mark) -> String {
-    let name = pad(&stream.map(|stream| names.stream(stream)).unwrap_or_default(), width);
+    let name = visible::pad(&stream.map(|stream| names.stream(stream)).unwrap_or_default(), width);
     let look = stream.map_or(paint::BOLD, paint::stream);
     let mark = match mark {
         Mark::Stdout => style.paint(look, "│"),

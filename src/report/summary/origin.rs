@@ -8,7 +8,8 @@ use super::super::names::Names;
 use super::super::tail::Tail;
 use super::super::wait::{Wait, doing};
 use super::super::watch::Watch;
-use super::super::{visible, words};
+use super::super::words;
+use crate::diagnostic::visible;
 use crate::event::{Exit, Fault, Origin, Outcome, Reason};
 use crate::plan::{StepId, StepKind};
 use crate::scenario::StreamId;
@@ -93,7 +94,7 @@ impl Entry {
         };
         let surroundings = matches!(outcome, Outcome::Failed(Reason::Exit(Exit::NotStarted(_) | Exit::Lost(_))));
         let process = if let Outcome::Failed(Reason::Background(step, _)) = outcome { Some(*step) } else { None };
-        Self { how, details, output, surroundings, process, ..Self::default() }
+        Self { how, surroundings, details, output, process, ..Self::default() }
     }
 
     /// A stream that could not be opened, or went away.

@@ -1,9 +1,10 @@
 //! The summary as text: origins first, the verdict on the last line.
 
 use super::super::watch::Done;
-use super::super::{paint, verdict, visible, words};
+use super::super::{paint, verdict, words};
 use super::origin::{Entry, Suffering};
 use super::{Summary, meetings};
+use crate::diagnostic::visible;
 use crate::event::{Origin, Urgency};
 use crate::plan::{StepId, StepKind};
 

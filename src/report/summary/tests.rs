@@ -230,8 +230,8 @@ fn failures_that_may_be_are_counted_apart() {
 
 #[test]
 fn thousands_of_failures_are_counted() {
-    let text: String = (0..1000).map(|n| format!("s{n}: $ x; barrier b\n")).collect();
-    let lines: String = (0..1000).map(|n| format!("{n} s{n}: fails / $ x / 1\n")).collect();
+    let text = (0..1000).map(|n| format!("s{n}: $ x; barrier b\n")).collect::<Vec<_>>().concat();
+    let lines = (0..1000).map(|n| format!("{n} s{n}: fails / $ x / 1\n")).collect::<Vec<_>>().concat();
     let text = told(&Story::new(&text).tell(&lines));
     assert!(text.contains("\nand 950 more failures of their own\n") && text.lines().count() < 200);
 }
