@@ -11,7 +11,7 @@ use crate::syntax::Value;
 use crate::syntax::ast::{self, Block, Body, Expr, ExprKind, Piece, Statement, StatementKind};
 
 /// A step that only sleeps.
-static SLEEP: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*sleep\s+[0-9.]+[smhd]?\s*$"));
+static SLEEP: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*sleep\s+[0-9.]+[smhd]?\s*(#.*)?$"));
 /// A command sent to the background at the end of a line.
 static BACKGROUND: LazyLock<Regex> = LazyLock::new(|| regex(r"(?m)(^|[^&>|<\\])&[ \t]*(#.*)?$|^\s*(nohup|setsid)\s"));
 

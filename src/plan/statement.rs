@@ -8,7 +8,7 @@ use super::options::Allowed;
 use super::{Barrier, Extra, Group, GroupKind, Handle, HandleId, StepKind, StopHow};
 use crate::diagnostic::{Code, Diagnostic, Span, similar};
 use crate::syntax::Value;
-use crate::syntax::ast::{Argument, Block, Expr, ExprKind, For, If, Name, Options, Statement, StatementKind};
+use crate::syntax::ast::{Argument, Block, Expr, ExprKind, For, If, Name, Options, Statement, StatementKind, Task};
 
 /// How deep tasks may call each other.
 const MAX_CALLS: usize = 64;
@@ -345,30 +345,20 @@ impl<'a> Builder<'a> {
     /// What the parameters of a task are bound to.
     fn arguments(
         &mut self,
-        task: &'a crate::syntax::ast::Task,
+        task: &'a Task,
         name: &Name,
         arguments: &[Argument],
         cursor: &mut Cursor<'a>,
     ) -> Option<Vec<(Arc<str>, Binding)>> {
         let mut bound: Vec<Option<Binding>> = vec![None; task.parameters.len()];
-        let mut wrong = |builder: &mut Self, span, message: String| {
-            let problem = Diagnostic::new(Code::WrongArguments, span, message);
-            builder.tell(problem.other(task.name.span, "the task stands here"));
-        };
         for (position, argument) in arguments.iter().enumerate() {
-            let place = match &argument.name {
-                Some(name) => task.parameters.iter().position(|(parameter, _)| parameter.node == name.node),
-                None => (position < bound.len()).then_some(position),
-            };
-            match place {
-                Some(place) if bound[place].is_none() => bound[place] = Some(self.argument(&argument.value, cursor)),
-                Some(place) => {
-                    wrong(self, argument.value.span, format!("`{}` is given twice", task.parameters[place].0.node))
-                }
-                None => {
-                    wrong(self, argument.value.span, format!("`{}` takes {} argument(s)", task.name.node, bound.len()))
-                }
+            let place = self.parameter(task, position, argument)?;
+            if bound[place].is_some() {
+                let message = format!("`{}` is given twice", task.parameters[place].0.node);
+                self.wrong_argument(task, argument.value.span, message);
+                return None;
             }
+            bound[place] = Some(self.argument(&argument.value, cursor));
         }
         let mut scope = Vec::with_capacity(bound.len());
         for ((parameter, default), given) in task.parameters.iter().zip(bound) {
@@ -376,13 +366,37 @@ impl<'a> Builder<'a> {
                 (Some(given), _) => given,
                 (None, Some(default)) => self.argument(default, cursor),
                 (None, None) => {
-                    wrong(self, name.span, format!("`{}` needs `{}`", task.name.node, parameter.node));
+                    let message = format!("`{}` needs `{}`", task.name.node, parameter.node);
+                    self.wrong_argument(task, name.span, message);
                     return None;
                 }
             };
             scope.push((parameter.node.clone(), value));
         }
         Some(scope)
+    }
+
+    /// Which parameter an argument is for.
+    fn parameter(&mut self, task: &Task, position: usize, argument: &Argument) -> Option<usize> {
+        let count = task.parameters.len();
+        let found = match &argument.name {
+            Some(name) => task.parameters.iter().position(|(parameter, _)| parameter.node == name.node),
+            None => (position < count).then_some(position),
+        };
+        if found.is_none() {
+            let (span, message) = match &argument.name {
+                Some(name) => (name.span, format!("`{}` has no parameter `{}`", task.name.node, name.node)),
+                None if count == 1 => (argument.value.span, format!("`{}` takes one argument", task.name.node)),
+                None => (argument.value.span, format!("`{}` takes {count} arguments", task.name.node)),
+            };
+            self.wrong_argument(task, span, message);
+        }
+        found
+    }
+
+    fn wrong_argument(&mut self, task: &Task, span: Span, message: String) {
+        let problem = Diagnostic::new(Code::WrongArguments, span, message);
+        self.tell(problem.other(task.name.span, "the task stands here"));
     }
 }
 

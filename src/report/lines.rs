@@ -62,7 +62,7 @@ fn extend(open: &mut Vec<u8>, prefix: &[u8], more: &[u8], out: &mut Vec<u8>) {
 
 /// Lines that all end here.
 fn lines(prefix: &[u8], text: &[u8], out: &mut Vec<u8>) {
-    if !visible::is_plain(text) {
+    if !visible::passes(text) {
         return text.split_inclusive(|byte| *byte == b'\n').for_each(|it| line(prefix, &it[..it.len() - 1], out));
     }
     out.reserve(text.len() + memchr::memchr_iter(b'\n', text).count() * prefix.len());

@@ -4,9 +4,9 @@
 //! says at the end what it came to, [`jsonl::Jsonl`] writes everything for tools and for the journal.
 //! Each takes every [`Record`](crate::event::Record) in order and keeps no more than the plan's size.
 
-//J
+pub mod jsonl;
 mod lines;
-//L
+pub mod live;
 mod names;
 mod paint;
 pub mod plain;

@@ -2,16 +2,35 @@
 
 use std::io::Write as _;
 
-/// Whether there is nothing in it but printable ASCII, tabs and line ends. No early exit, so that it runs as vectors.
-pub(super) fn is_plain(bytes: &[u8]) -> bool {
-    let odd = |b: u8| u8::from(b.wrapping_sub(b' ') > b'~' - b' ') & u8::from(b != b'\n') & u8::from(b != b'\t');
-    bytes.iter().fold(0, |any, &byte| any | odd(byte)) == 0
+/// Whether a text (of whole lines) can be shown as it is. No early exit in the checks, so that they run as vectors.
+pub(super) fn passes(text: &[u8]) -> bool {
+    is_plain(text)
+        || (!text.iter().fold(false, |any, byte| any | is_suspect(*byte)) && std::str::from_utf8(text).is_ok())
+}
+
+/// Whether there is nothing in it but printable ASCII, tabs and line ends.
+fn is_plain(text: &[u8]) -> bool {
+    let odd = |b: u8| (b.wrapping_sub(b' ') > b'~' - b' ') & (b != b'\n') & (b != b'\t');
+    !text.iter().fold(false, |any, byte| any | odd(*byte))
+}
+
+/// Whether a byte of UTF-8 may begin something odd: a control character, or a character whose first byte is that of
+/// one which turns or hides text.
+fn is_suspect(b: u8) -> bool {
+    ((b < b' ') & (b != b'\n') & (b != b'\t'))
+        | (b == 0x7f)
+        | (b == 0xc2)
+        | (b == 0xd8)
+        | (b == 0xe1)
+        | (b == 0xe2)
+        | (b == 0xef)
+        | (b == 0xf3)
 }
 
 /// Appends one line (without its end): `^[` for escape, `\x9b` for a byte that is not UTF-8, `<U+202E>` for what would
 /// turn or hide text. Tabs and everything printable pass.
 pub(super) fn write(line: &[u8], out: &mut Vec<u8>) {
-    if is_plain(line) && !line.contains(&b'\n') {
+    if passes(line) && !line.contains(&b'\n') {
         out.extend_from_slice(line);
         return;
     }
@@ -32,7 +51,9 @@ pub(super) fn text(text: &str) -> String {
 
 fn characters(text: &str, out: &mut Vec<u8>) {
     let mut from = 0;
-    for (at, character) in text.char_indices().filter(|(_, character)| is_odd(*character)) {
+    let suspects = text.bytes().enumerate().filter(|(_, byte)| is_suspect(*byte) | (*byte == b'\n'));
+    for (at, _) in suspects {
+        let Some(character) = text[at..].chars().next().filter(|character| is_odd(*character)) else { continue };
         out.extend_from_slice(&text.as_bytes()[from..at]);
         from = at + character.len_utf8();
         let _ = match character {
@@ -47,8 +68,7 @@ fn characters(text: &str, out: &mut Vec<u8>) {
 /// What a terminal would obey, or what turns or hides text. Joiners pass: emoji and many scripts need them.
 fn is_odd(character: char) -> bool {
     match character {
-        '\t' => false,
-        ' '..='~' => false,
+        '\t' | ' '..='~' => false,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => true,
         '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' => true,
         '\u{e0000}'..='\u{e007f}' => true,
@@ -90,6 +110,14 @@ mod tests {
     #[test]
     fn printable_text_and_tabs_pass() {
         check("größe\t日本語 👩‍🚀 │".as_bytes(), "größe\t日本語 👩‍🚀 │");
+    }
+
+    #[test]
+    fn whatever_is_odd_is_suspected_by_its_first_byte() {
+        let odd = ('\0'..=char::MAX).filter(|character| is_odd(*character) && *character != '\n');
+        let mut bytes = [0; 4];
+        let missed: Vec<char> = odd.filter(|it| !is_suspect(it.encode_utf8(&mut bytes).as_bytes()[0])).collect();
+        assert_eq!(missed, Vec::<char>::new());
     }
 
     #[test]

@@ -168,10 +168,9 @@ impl Resolver {
                     Some(_) => problem.near("key", &key.node, known.iter().copied()),
                     None => problem.help(format!("its keys are: {}", known.join(", "))),
                 });
-            } else if let Some((first, _)) = keys[..at].iter().find(|(other, _)| other.node == key.node) {
-                let problem =
-                    Diagnostic::new(Code::DuplicateOption, key.span, format!("`{}` is given twice", key.node));
-                self.problems.push(problem.other(first.span, "first given here"));
+            } else if let Some((first, _)) = keys[..at].iter().find(|(other, _)| other.node == key.node && other.span == key.span) {
+                let message = format!("`{}` is given twice", first.node);
+                self.problems.push(Diagnostic::new(Code::DuplicateOption, key.span, message));
             }
         }
         let has = |name: &str| keys.iter().any(|(key, _)| &*key.node == name);
