@@ -73,8 +73,12 @@ impl Turn<'_> {
         let count = self.count(stream, step);
         self.record(Event::StepStarted(step, count));
         match self.plan.steps[step].kind {
-            StepKind::Run(_) | StepKind::Capture(..) | StepKind::Put | StepKind::Get => self.launch_process(stream),
-            StepKind::Start(_) | StepKind::Prepare(_) => self.launch_process(stream),
+            StepKind::Run(_)
+            | StepKind::Capture(..)
+            | StepKind::Put
+            | StepKind::Get
+            | StepKind::Start(_)
+            | StepKind::Prepare(_) => self.launch_process(stream),
             StepKind::Evaluate(value) => self.launch_evaluate(stream, value),
             StepKind::Expect => self.launch_expect(stream),
             StepKind::Stop(handle) => self.launch_stop(stream, handle),
@@ -83,8 +87,8 @@ impl Turn<'_> {
             StepKind::Barrier(barrier) => self.meet(stream, barrier, Phase::Meeting),
             StepKind::Wait(signal) => self.listen(stream, signal),
             StepKind::Signal => {
-                self.signal(step);
                 self.end_step(stream, Outcome::Passed);
+                self.signal(step);
             }
         }
     }
@@ -140,7 +144,7 @@ impl Turn<'_> {
         let lane = &mut self.state.lanes[stream];
         let (step, started) = (lane.at, lane.started);
         if let Exit::Lost(words) = end.exit {
-            return self.stream_failed(stream, Fault::Lost(words));
+            return self.stream_failed(stream, &Fault::Lost(words));
         }
         let outcome = lane.sentence.take().unwrap_or_else(|| self.judge(step, &end.exit));
         if self.tries_again(stream, &outcome) {
@@ -265,7 +269,12 @@ impl Turn<'_> {
                 self.record(Event::StepEnded(step, outcome));
                 self.go_on(stream, step);
             }
-            outcome => self.fail_step(stream, step, outcome),
+            Outcome::Failed(_)
+            | Outcome::TimedOut(_)
+            | Outcome::Unreachable(_)
+            | Outcome::Lost(_)
+            | Outcome::Broken(_)
+            | Outcome::Cancelled(_) => self.fail_step(stream, step, outcome),
         }
     }
 

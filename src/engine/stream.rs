@@ -82,12 +82,12 @@ impl Turn<'_> {
     }
 
     /// A stream could not be opened or went away: what ran there is gone, and nothing more can run there.
-    pub(super) fn stream_failed(&mut self, stream: StreamId, fault: Fault) {
+    pub(super) fn stream_failed(&mut self, stream: StreamId, fault: &Fault) {
         let lane = &mut self.state.lanes[stream];
         if matches!(lane.link, Link::Failed(_)) || lane.phase == Phase::Closed {
             return;
         }
-        let (Fault::Unreachable(words) | Fault::Lost(words)) = &fault;
+        let (Fault::Unreachable(words) | Fault::Lost(words)) = fault;
         let words = Arc::clone(words);
         lane.link = Link::Failed(fault.clone());
         lane.passed = false;
@@ -104,7 +104,7 @@ impl Turn<'_> {
             self.record(Event::ProcessEnded(self.plan.handles[handle].step, Exit::Lost(Arc::clone(&words))));
         }
         self.deny(Need::Host(stream), Origin::Stream(stream));
-        self.abandon(stream, &fault);
+        self.abandon(stream, fault);
         self.connected(stream);
         self.failed_fast(Origin::Stream(stream));
     }
@@ -284,7 +284,9 @@ impl Turn<'_> {
     /// The cleanup has taken too long.
     pub(super) fn cleanup_due(&mut self, stream: StreamId) {
         self.state.verdict.timed_out = true;
-        self.state.lanes[stream].late = true;
+        let lane = &mut self.state.lanes[stream];
+        lane.late = true;
+        lane.failed.get_or_insert(Origin::Step(lane.at));
         self.cut(stream, Outcome::TimedOut(self.bounds.cleanup));
     }
 
