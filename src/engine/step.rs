@@ -53,6 +53,9 @@ impl Turn<'_> {
     fn begin_placed(&mut self, stream: StreamId) {
         match self.state.lanes[stream].link {
             Link::Open => self.launch(stream),
+            Link::Unopened if self.state.lanes[stream].part == Part::Cleanup => {
+                self.end_step(stream, error(Unknown("a value that opens the stream was never made".to_owned())));
+            }
             Link::Unopened => {
                 self.state.lanes[stream].phase = Phase::Opening;
                 self.open(stream);
@@ -303,12 +306,14 @@ impl Turn<'_> {
         let origin = origin_of(step, stream, &outcome);
         self.count_failure(stream, &outcome);
         self.record(Event::StepEnded(step, outcome));
+        if let Some(origin) = origin {
+            self.break_own(step, origin);
+        }
         if self.state.lanes[stream].part == Part::Cleanup {
             self.go_on(stream, step);
         } else {
             if let Some(origin) = origin {
                 self.state.lanes[stream].failed.get_or_insert(origin);
-                self.break_own(step, origin);
             }
             self.queue(Work::Fall(stream, StepId(step.0 + 1), origin));
         }

@@ -169,10 +169,12 @@ impl Turn<'_> {
         self.timeline_over(stream);
     }
 
-    /// Breaks what the steps from `from` to the end of the timeline would have given to others.
+    /// Breaks what the steps from `from` to the end of the timeline would have given to others, and what the groups
+    /// that the stream is in have not given yet.
     pub(super) fn break_rest(&mut self, stream: StreamId, from: StepId) {
         let lane = &self.state.lanes[stream];
         let Some(origin) = lane.failed else { return };
+        let from = lane.since.map_or(from, |since| since.min(from));
         if lane.link == Link::Unopened {
             self.deny(Need::Host(stream), origin);
         }
@@ -223,6 +225,7 @@ impl Turn<'_> {
         lane.part = Part::Cleanup;
         lane.at = self.plan.streams[stream].cleanup.start;
         lane.rounds.clear();
+        lane.since = None;
         self.disarm(Alarm::Step(stream));
         self.supply(Need::End(stream));
         self.drain(stream, After::Timeline);
@@ -246,9 +249,27 @@ impl Turn<'_> {
                 self.state.lanes[stream].phase = Phase::Opening;
                 self.open(stream);
             }
-            Link::Unopened if placed => self.skip_cleanup(stream),
+            // Nothing was ever done there. Without a failure that says why, the steps themselves fail.
+            Link::Unopened if placed && (self.state.lanes[stream].failed.is_some() || self.state.halt.is_some()) => {
+                self.skip_cleanup(stream);
+            }
             Link::Opening => self.state.lanes[stream].phase = Phase::Opening,
             Link::Unopened | Link::Open | Link::Failed(_) => self.start_cleanup(stream),
+        }
+    }
+
+    /// Opens a stream as soon as its keys are known, because others want its address; or tells them that it will never
+    /// have one.
+    pub(super) fn keys(&mut self, stream: StreamId, denied: Option<Origin>) {
+        let lane = &mut self.state.lanes[stream];
+        if lane.link != Link::Unopened || lane.part != Part::Timeline {
+            return;
+        }
+        if let Some(origin) = denied {
+            lane.denied.get_or_insert(origin);
+            self.deny(Need::Host(stream), origin);
+        } else if self.state.halt.is_none() && self.keys_known(stream) {
+            self.open(stream);
         }
     }
 

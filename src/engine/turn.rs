@@ -51,6 +51,7 @@ impl Turn<'_> {
                 Work::Begin(stream) => self.begin_supplied(stream),
                 Work::Fall(stream, from, origin) => self.fall(stream, from, origin),
                 Work::Drained(stream) => self.drained(stream),
+                Work::Keys(stream, denied) => self.keys(stream, denied),
                 Work::Halt(cause) => self.halt(cause),
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::watch::Watch;
 use crate::engine::state::{Kept, Life};
 use crate::engine::{Action, End, Engine, Input, Limits, Planted, Stop};
-use crate::event::{Event, Exit, Fault, Urgency};
+use crate::event::{Exit, Fault, Urgency};
 use crate::plan::{Plan, StepId, StepKind};
 use crate::scenario::{Id, StreamId};
 
@@ -65,7 +65,8 @@ pub(super) enum Move {
 }
 
 impl Move {
-    fn costs(&self) -> bool {
+    /// Whether it is a fault.
+    pub(super) fn costs(&self) -> bool {
         match self {
             Self::Tell(_, fault) | Self::Wait(fault) => *fault,
             Self::MuteStep(_) | Self::MuteStream(_) => true,
@@ -104,7 +105,7 @@ impl Node {
     pub(super) fn moves(&self, plan: &Plan) -> Vec<Move> {
         let mut all = Vec::new();
         for (index, owed) in self.processes.iter().enumerate() {
-            self.moves_of_step(plan, StepId::from_index(index), *owed, &mut all);
+            moves_of_step(plan, StepId::from_index(index), *owed, &mut all);
         }
         for (index, place) in self.streams.iter().enumerate() {
             moves_of_stream(StreamId::from_index(index), *place, &mut all);
@@ -118,30 +119,6 @@ impl Node {
         }
         all.retain(|it| self.faults > 0 || !it.costs());
         all
-    }
-
-    fn moves_of_step(&self, plan: &Plan, step: StepId, owed: Owed, all: &mut Vec<Move>) {
-        if matches!(owed, Owed::Nothing | Owed::Mute) {
-            return;
-        }
-        let background = matches!(plan.steps[step].kind, StepKind::Start(_) | StepKind::Prepare(_));
-        all.push(Move::MuteStep(step));
-        all.push(Move::Tell(status(step, Exit::Status(1)), true));
-        match owed {
-            Owed::Staged => all.push(Move::Tell(Input::Staged(step), false)),
-            Owed::Ready => all.push(Move::Tell(Input::Ready(step), false)),
-            Owed::End if !background => all.push(Move::Tell(status(step, Exit::Status(0)), false)),
-            Owed::End => {
-                all.push(Move::Tell(Input::Unhealthy(step, "ill".into()), true));
-                let fault = matches!(plan.steps[step].kind, StepKind::Start(_));
-                all.push(Move::Tell(status(step, Exit::Status(0)), fault));
-            }
-            Owed::Stopping(now) => {
-                let signal = if now { 9 } else { 15 };
-                all.push(Move::Tell(status(step, Exit::Signal(signal)), false));
-            }
-            Owed::Held | Owed::Nothing | Owed::Mute => {}
-        }
     }
 
     /// Makes a move; what the engine did about it goes to `seen`. The error is a broken invariant.
@@ -201,11 +178,13 @@ impl Node {
             }
             Action::Run(step) => {
                 let gate = plan.steps[*step].extra.as_ref().is_some_and(|extra| extra.gate.is_some());
-                self.processes[step.0 as usize] = match plan.steps[*step].kind {
-                    StepKind::Start(_) => Owed::Ready,
-                    StepKind::Prepare(_) => Owed::Staged,
-                    _ if gate => Owed::Staged,
-                    _ => Owed::End,
+                let kind = plan.steps[*step].kind;
+                self.processes[step.0 as usize] = if gate || matches!(kind, StepKind::Prepare(_)) {
+                    Owed::Staged
+                } else if matches!(kind, StepKind::Start(_)) {
+                    Owed::Ready
+                } else {
+                    Owed::End
                 };
             }
             Action::Release(step) => self.release(*step),
@@ -238,6 +217,10 @@ impl Node {
         half(1) << 64 | half(2)
     }
 
+    fn ago(&self, moment: Duration) -> Duration {
+        self.now.saturating_sub(moment)
+    }
+
     fn feed(&self, hasher: &mut DefaultHasher) {
         let state = &self.engine.state;
         let left = |due: Option<Duration>| due.map(|due| due.saturating_sub(self.now));
@@ -247,7 +230,7 @@ impl Node {
             (lane.spent, lane.late, lane.failed, lane.tries, &lane.sentence, &lane.background).hash(hasher);
             (lane.stop, left(lane.step_slot.due), left(lane.bound_slot.due)).hash(hasher);
             for round in &lane.rounds {
-                (round.group, round.times, round.mark, self.now - round.first, self.now - round.began).hash(hasher);
+                (round.group, round.times, round.mark, self.ago(round.first), self.ago(round.began)).hash(hasher);
             }
         }
         state.meetings.values().for_each(|it| it.hash(hasher));
@@ -266,6 +249,30 @@ impl Node {
     }
 }
 
+fn moves_of_step(plan: &Plan, step: StepId, owed: Owed, all: &mut Vec<Move>) {
+    if matches!(owed, Owed::Nothing | Owed::Mute) {
+        return;
+    }
+    let background = matches!(plan.steps[step].kind, StepKind::Start(_) | StepKind::Prepare(_));
+    all.push(Move::MuteStep(step));
+    all.push(Move::Tell(status(step, Exit::Status(1)), true));
+    match owed {
+        Owed::Staged => all.push(Move::Tell(Input::Staged(step), false)),
+        Owed::Ready => all.push(Move::Tell(Input::Ready(step), false)),
+        Owed::End if !background => all.push(Move::Tell(status(step, Exit::Status(0)), false)),
+        Owed::End => {
+            all.push(Move::Tell(Input::Unhealthy(step, "ill".into()), true));
+            let fault = matches!(plan.steps[step].kind, StepKind::Start(_));
+            all.push(Move::Tell(status(step, Exit::Status(0)), fault));
+        }
+        Owed::Stopping(now) => {
+            let signal = if now { 9 } else { 15 };
+            all.push(Move::Tell(status(step, Exit::Signal(signal)), false));
+        }
+        Owed::Held | Owed::Nothing | Owed::Mute => {}
+    }
+}
+
 fn moves_of_stream(stream: StreamId, place: Place, all: &mut Vec<Move>) {
     let fault = |fault| Move::Tell(Input::StreamFailed(stream, fault), true);
     match place {
@@ -281,9 +288,4 @@ fn moves_of_stream(stream: StreamId, place: Place, all: &mut Vec<Move>) {
         }
         Place::Unopened | Place::Lost | Place::Closed | Place::Mute => {}
     }
-}
-
-/// The events among the actions.
-pub(super) fn recorded(action: &Action) -> Option<&Event> {
-    if let Action::Record(event) = action { Some(event) } else { None }
 }

@@ -126,12 +126,14 @@ impl World {
             Action::Release(step) => self.release(step),
             Action::ReleaseAll(barrier, steps) => {
                 self.soon(Duration::ZERO, Input::GateReleased(barrier, Duration::from_millis(1)));
-                steps.into_iter().for_each(|step| self.release(step));
+                for step in steps {
+                    self.release(step);
+                }
             }
             Action::Stop(step, how) => self.stop(step, how),
             Action::Close(stream) => {
-                let leaky = self.streams.get(&*self.plan.streams[stream].name).is_some_and(|(how, _)| how == "leaky");
-                let leaks = if leaky { vec![Leak { pid: 7, command: "daemon".into() }] } else { Vec::new() };
+                let leaves = self.streams.get(&*self.plan.streams[stream].name).is_some_and(|(how, _)| how == "leaky");
+                let leaks = if leaves { vec![Leak { pid: 7, command: "daemon".into() }] } else { Vec::new() };
                 self.soon(Duration::ZERO, Input::Closed(stream, leaks));
             }
             Action::Record(_) => {}
@@ -168,19 +170,19 @@ impl World {
             return;
         }
         let staged = self.plan.steps[step].extra.as_ref().is_some_and(|extra| extra.gate.is_some());
-        match self.plan.steps[step].kind {
-            StepKind::Prepare(_) => drop(self.soon(zero, Input::Staged(step))),
-            _ if staged => drop(self.soon(zero, Input::Staged(step))),
-            StepKind::Start(_) => {
-                let ready = self.word(step, "ready").and_then(|time| seconds(&time)).unwrap_or_default();
-                self.soon(ready, Input::Ready(step));
-                if let Some(sick) = self.word(step, "sick").and_then(|time| seconds(&time)) {
-                    self.soon(sick, Input::Unhealthy(step, "probe failed".into()));
-                }
-                self.release(step);
-            }
-            _ => self.release(step),
+        let kind = self.plan.steps[step].kind;
+        if staged || matches!(kind, StepKind::Prepare(_)) {
+            self.soon(zero, Input::Staged(step));
+            return;
         }
+        if let StepKind::Start(_) = kind {
+            let ready = self.word(step, "ready").and_then(|time| seconds(&time)).unwrap_or_default();
+            self.soon(ready, Input::Ready(step));
+            if let Some(sick) = self.word(step, "sick").and_then(|time| seconds(&time)) {
+                self.soon(sick, Input::Unhealthy(step, "probe failed".into()));
+            }
+        }
+        self.release(step);
     }
 
     /// The process is on its way: its end comes in time, if it has one.
@@ -232,7 +234,7 @@ impl World {
     /// What was done and recorded, a line each.
     pub(super) fn listing(&self) -> String {
         let lines = self.log.iter().filter_map(|(at, action)| Some((at, self.line(action)?)));
-        lines.map(|(at, line)| format!("{} {line}\n", crate::syntax::duration(*at))).collect()
+        lines.map(|(at, line)| crate::syntax::duration(*at) + " " + &line + "\n").collect()
     }
 
     fn line(&self, action: &Action) -> Option<String> {
@@ -320,5 +322,6 @@ impl World {
 }
 
 fn leaked(leaks: &[Leak]) -> String {
-    leaks.iter().map(|leak| format!(" {} ({})", leak.pid, leak.command)).collect()
+    let told: Vec<_> = leaks.iter().map(|leak| format!(" {} ({})", leak.pid, leak.command)).collect();
+    told.concat()
 }
