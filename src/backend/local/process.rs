@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::Local;
 use super::kin::{self, Claim};
@@ -27,8 +27,6 @@ use crate::sys;
 const FOLLOW: Duration = Duration::from_millis(100);
 /// How long the kernel may take over those that were killed.
 const DYING: Duration = Duration::from_secs(2);
-/// Output is not watched before this: most processes end sooner, and what they printed is then read in one go.
-const WATCHED_AFTER: Duration = Duration::from_millis(1);
 /// How long a held process may take to get to where it waits, before it is taken to be there.
 const STAGING: Duration = Duration::from_millis(250);
 
@@ -111,7 +109,7 @@ impl Life {
                 changed = self.orders.changed(), if listening => Turn::Ordered(changed.is_ok()),
                 _ = end.ready(Interest::READABLE) => Turn::Exited,
                 () = in_place(self.guard.pid, started), if staging => Turn::Staged,
-                () = self.pumps.later(&self.voice, started), if !dry => Turn::Dry,
+                () = self.pumps.carry(&self.voice, Until::End), if !dry => Turn::Dry,
             };
             match turn {
                 Turn::Ordered(given) => self.follow(given).await,
@@ -215,12 +213,6 @@ impl Life {
 }
 
 impl Pumps {
-    /// Carries both channels, from shortly after the start on.
-    async fn later(&mut self, voice: &Voice, started: Instant) {
-        sleep_until(started + WATCHED_AFTER).await;
-        self.carry(voice, Until::End).await;
-    }
-
     async fn carry(&mut self, voice: &Voice, until: Until) {
         tokio::join!(self.stdout.carry(voice, until), self.stderr.carry(voice, until));
     }
