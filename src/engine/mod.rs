@@ -3,12 +3,77 @@
 //! No clock, no I/O, no async: time is an argument. Who waits, who is broken, what is skipped, which `finally`
 //! runs and what the verdict is are decided here and nowhere else.
 
+mod background;
+mod clock;
+mod groups;
+mod halt;
+mod meeting;
+mod needs;
+mod planted;
+mod state;
+mod step;
+mod stream;
+mod turn;
+mod value;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Event, Exit, Fault, Leak, Urgency};
-use crate::plan::StepId;
+use indexmap::IndexMap;
+
+use crate::event::{Event, Exit, Fault, Leak, Urgency, Verdict};
+use crate::plan::{Plan, StepId};
 use crate::scenario::StreamId;
+use crate::syntax::Value;
+use planted::Planted;
+use state::{Bounds, State, Turn};
+
+/// A run: what has happened so far, and what follows from the next thing that happens.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    plan: Arc<Plan>,
+    bounds: Bounds,
+    secrets: Arc<IndexMap<Arc<str>, Value>>,
+    state: State,
+}
+
+impl Engine {
+    /// A run of `plan` that has not begun: [`Input::Begin`] begins it.
+    pub fn new(plan: Arc<Plan>, limits: Limits, secrets: Arc<IndexMap<Arc<str>, Value>>) -> Self {
+        let state = State::new(&plan);
+        Self { plan, bounds: Bounds::new(&limits), secrets, state }
+    }
+
+    /// What follows from `input`, in the order in which it is to be done. `now` counts from the start of the run and
+    /// never goes back.
+    pub fn handle(&mut self, input: Input, now: Duration) -> Vec<Action> {
+        let mut turn = Turn {
+            plan: &self.plan,
+            bounds: self.bounds,
+            secrets: &self.secrets,
+            state: &mut self.state,
+            now,
+            out: Vec::new(),
+        };
+        turn.take(input);
+        turn.out
+    }
+
+    /// When to send [`Input::Tick`], if nothing else comes before.
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.state.done { None } else { self.state.clock.next() }
+    }
+
+    /// Whether the run is over: `RunEnded` was recorded.
+    pub fn done(&self) -> bool {
+        self.state.done
+    }
+
+    /// What the run comes to, as far as it is known.
+    pub fn verdict(&self) -> Verdict {
+        self.state.verdict
+    }
+}
 
 /// What the world tells the engine.
 #[derive(Clone, PartialEq, Debug)]
@@ -86,6 +151,18 @@ pub enum Stop {
     Gently(i32),
     /// With KILL.
     Now,
+}
+
+impl Stop {
+    /// Whether this asks for more than `other`: two gentle ones ask for the same, whatever their signals.
+    fn rises_above(self, other: Self) -> bool {
+        let level = |stop| match stop {
+            Self::No => 0,
+            Self::Gently(_) => 1,
+            Self::Now => 2,
+        };
+        level(self) > level(other)
+    }
 }
 
 /// What bounds a run from outside.

@@ -1,8 +1,14 @@
 //! Expressions with all names resolved, and what they come to.
 
+mod evaluate;
+mod show;
+
 use std::sync::Arc;
 
-use super::ValueId;
+pub use evaluate::{evaluate, holds};
+pub use show::{explain, show};
+
+use super::{Need, ValueId};
 use crate::diagnostic::Span;
 use crate::scenario::StreamId;
 use crate::syntax::Value;
@@ -62,8 +68,53 @@ pub trait Context {
     fn success(&self, stream: StreamId) -> bool;
     /// The secret of that name.
     fn secret(&self, name: &str) -> Option<Value>;
+    /// What messages call a value.
+    fn name(&self, id: ValueId) -> Arc<str> {
+        format!("value {}", id.0).into()
+    }
 }
 
 /// Why an expression has no value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unknown(pub String);
+
+impl std::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Expr {
+    /// Everything of a run that must be there before the expression can be evaluated, in order.
+    pub fn needs(&self) -> Vec<Need> {
+        let (mut found, mut left) = (Vec::new(), vec![self]);
+        while let Some(it) = left.pop() {
+            match it {
+                Self::Constant(_) | Self::Secret(_) => {}
+                Self::Value(id, _) => found.push(Need::Value(*id)),
+                Self::Host(stream) => found.push(Need::Host(*stream)),
+                Self::Success(streams) => found.extend(streams.iter().map(|stream| Need::End(*stream))),
+                Self::Index(of, at) => left.extend([&**at, &**of]),
+                Self::List(items) | Self::Concat(items) => left.extend(items.iter().rev()),
+                Self::Map(entries) => left.extend(entries.iter().rev().map(|(_, value)| value)),
+                Self::Not(inner) => left.push(inner),
+                Self::Binary(parts, _) => left.extend([&parts.2, &parts.0]),
+            }
+        }
+        found
+    }
+}
+
+impl Field {
+    /// As it is written after the value's name; nothing for the whole.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Stdout => ".stdout",
+            Self::Stderr => ".stderr",
+            Self::Exit => ".exit",
+            Self::Duration => ".duration",
+            Self::Json => ".json",
+        }
+    }
+}

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use expr::{Context, Expr, Field, Unknown};
+pub use expr::{Context, Expr, Field, Unknown, evaluate, explain, holds, show};
 
 use crate::code::Interpreter;
 use crate::diagnostic::Span;

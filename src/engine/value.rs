@@ -1,0 +1,147 @@
+//! What `let` has made, and what expressions see of a run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use super::state::{Kept, State, Turn};
+use super::{Captured, Engine};
+use crate::event::Exit;
+use crate::plan::{Context, Field, Plan, ValueId};
+use crate::scenario::StreamId;
+use crate::syntax::Value;
+
+/// What a `let` has made. Cheap to clone.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Made {
+    /// An evaluated expression.
+    Value(Value),
+    /// What code printed and how it ended.
+    Output { stdout: Value, stderr: Value, exit: Option<i64>, duration: Duration },
+}
+
+impl Made {
+    pub(super) fn output(captured: Captured, exit: &Exit, duration: Duration) -> Self {
+        let exit = match exit {
+            Exit::Status(status) => Some(i64::from(*status)),
+            Exit::Signal(signal) => Some(128 + i64::from(*signal)),
+            Exit::NotStarted(_) | Exit::Lost(_) => None,
+        };
+        Self::Output { stdout: text(captured.stdout), stderr: text(captured.stderr), exit, duration }
+    }
+
+    fn field(&self, field: Field) -> Option<Value> {
+        match (self, field) {
+            (Self::Value(value), Field::Whole) => Some(value.clone()),
+            (Self::Value(_), _) => None,
+            (Self::Output { stdout, .. }, Field::Whole) => Some(trimmed(stdout)),
+            (Self::Output { stdout, .. }, Field::Stdout) => Some(stdout.clone()),
+            (Self::Output { stderr, .. }, Field::Stderr) => Some(stderr.clone()),
+            (Self::Output { exit, .. }, Field::Exit) => exit.map(Value::Int),
+            (Self::Output { duration, .. }, Field::Duration) => Some(Value::Duration(*duration)),
+            (Self::Output { stdout, .. }, Field::Json) => {
+                serde_json::from_slice::<serde_json::Value>(&stdout.to_bytes()).ok().map(Value::from)
+            }
+        }
+    }
+}
+
+fn text(bytes: Vec<u8>) -> Value {
+    match String::from_utf8(bytes) {
+        Ok(text) => Value::Text(text.into()),
+        Err(raw) => Value::Bytes(raw.into_bytes().into()),
+    }
+}
+
+/// Without the newlines at its end, as `$( )` has it.
+fn trimmed(stdout: &Value) -> Value {
+    match stdout {
+        Value::Text(text) => match text.trim_end_matches('\n') {
+            short if short.len() < text.len() => Value::Text(short.into()),
+            _ => stdout.clone(),
+        },
+        Value::Bytes(bytes) => {
+            let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
+            Value::Bytes(bytes[..end].into())
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Duration(_)
+        | Value::Size(_)
+        | Value::Regex(_)
+        | Value::List(_)
+        | Value::Map(_) => stdout.clone(),
+    }
+}
+
+/// What an expression sees.
+struct View<'a> {
+    plan: &'a Plan,
+    state: &'a State,
+    secrets: &'a IndexMap<Arc<str>, Value>,
+}
+
+impl Context for View<'_> {
+    fn value(&self, id: ValueId, field: Field) -> Option<Value> {
+        match &self.state.values[id] {
+            Kept::Private(made) | Kept::Made(made) => made.field(field),
+            Kept::Pending | Kept::Absent | Kept::Broken(_) => None,
+        }
+    }
+
+    fn host(&self, stream: StreamId) -> Option<Value> {
+        let host = self.state.lanes[stream].host.as_ref().or(self.plan.streams[stream].host.as_ref());
+        host.map(|host| Value::Text(Arc::clone(host)))
+    }
+
+    fn success(&self, stream: StreamId) -> bool {
+        self.state.lanes[stream].passed
+    }
+
+    fn secret(&self, name: &str) -> Option<Value> {
+        self.secrets.get(name).cloned()
+    }
+
+    fn name(&self, id: ValueId) -> Arc<str> {
+        Arc::clone(&self.plan.values[id].name)
+    }
+}
+
+impl Turn<'_> {
+    /// What the expressions of a step see now.
+    pub(super) fn view(&self) -> impl Context {
+        View { plan: self.plan, state: self.state, secrets: self.secrets }
+    }
+}
+
+impl Engine {
+    fn view(&self) -> View<'_> {
+        View { plan: &self.plan, state: &self.state, secrets: &self.secrets }
+    }
+}
+
+/// What the options and holes of a step see while the engine waits for what it asked for.
+impl Context for Engine {
+    fn value(&self, id: ValueId, field: Field) -> Option<Value> {
+        self.view().value(id, field)
+    }
+
+    fn host(&self, stream: StreamId) -> Option<Value> {
+        self.view().host(stream)
+    }
+
+    fn success(&self, stream: StreamId) -> bool {
+        self.view().success(stream)
+    }
+
+    fn secret(&self, name: &str) -> Option<Value> {
+        self.view().secret(name)
+    }
+
+    fn name(&self, id: ValueId) -> Arc<str> {
+        self.view().name(id)
+    }
+}
