@@ -30,6 +30,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod event;
 pub mod plan;
+pub mod run;
 pub mod scenario;
 pub mod syntax;
 pub mod sys;

@@ -149,7 +149,7 @@ impl Local {
         }
         let mut leaks = Vec::new();
         for claim in claims {
-            leaks.extend(kin::describe(&claim.members()));
+            leaks.extend(kin::describe(&process::remaining(&claim).await));
             process::exterminate(&claim).await;
         }
         if let Err(error) = remove(&self.tmp) {

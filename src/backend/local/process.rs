@@ -25,6 +25,8 @@ use crate::sys;
 
 /// How long others may take to follow the first process of a step.
 const FOLLOW: Duration = Duration::from_millis(100);
+/// How long those who have been killed may be seen before they count as having stayed.
+const LEAVING: Duration = Duration::from_millis(30);
 /// How long the kernel may take over those that were killed.
 const DYING: Duration = Duration::from_secs(2);
 /// How long a held process may take to get to where it waits, before it is taken to be there.
@@ -79,6 +81,7 @@ enum Turn {
 
 impl Life {
     async fn run(&mut self, released: bool, capture: bool) {
+        self.voice.tell(Told::Started).await;
         if released {
             self.release().await;
         }
@@ -226,9 +229,20 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if !self.over {
             self.claim.kill();
-            // Buried by the next look of the stream, if it has not ended by now.
-            kin::reap(self.pid);
+            kin::abandon(self.pid);
         }
+    }
+}
+
+/// Who belongs to the claim and is not just about to end.
+pub(super) async fn remaining(claim: &Claim) -> Vec<kin::Process> {
+    let limit = Instant::now() + LEAVING;
+    loop {
+        let members = claim.members();
+        if members.is_empty() || Instant::now() >= limit {
+            return members;
+        }
+        sleep(Duration::from_millis(1)).await;
     }
 }
 
