@@ -96,7 +96,11 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 fn line(name: &str, wall: Duration, limit: Duration, rest: &str) {
-    println!("  {name:<28} {:>9.1} ms   {:>5.2}x{rest}", wall.as_secs_f64() * 1e3, wall.as_secs_f64() / limit.as_secs_f64());
+    println!(
+        "  {name:<28} {:>9.1} ms   {:>5.2}x{rest}",
+        wall.as_secs_f64() * 1e3,
+        wall.as_secs_f64() / limit.as_secs_f64()
+    );
 }
 
 /// `posix_spawn` and `waitpid` of `sh -c :`, nothing else: the limit of a new shell a step.
@@ -151,13 +155,22 @@ fn steps(folder: &Path) {
         bare(COUNT);
         began.elapsed()
     });
-    line("bare loop", limit, limit, &format!("   ({:.2} ms a step, {:.2} warming up)", limit.as_secs_f64(), warm.as_secs_f64() * 10.0));
+    line(
+        "bare loop",
+        limit,
+        limit,
+        &format!("   ({:.2} ms a step, {:.2} warming up)", limit.as_secs_f64(), warm.as_secs_f64() * 10.0),
+    );
     line("mstream", median(5, || timed(&mut mstream(folder, &["exec", "steps.ms"]))), limit, "");
-    peers(folder, limit, &[
-        ("make", &["-s", "-f", "steps.mk"]),
-        ("ninja", &["--quiet", "-j1", "-f", "steps.ninja"]),
-        ("just", &["-f", "steps.just", "all"]),
-    ]);
+    peers(
+        folder,
+        limit,
+        &[
+            ("make", &["-s", "-f", "steps.mk"]),
+            ("ninja", &["--quiet", "-j1", "-f", "steps.ninja"]),
+            ("just", &["-f", "steps.just", "all"]),
+        ],
+    );
 }
 
 fn peers(folder: &Path, limit: Duration, all: &[(&str, &[&str])]) {
@@ -184,7 +197,10 @@ fn streams(folder: &Path) {
         let _ = writeln!(text, "on s{at} {{");
         for round in 0..ROUNDS {
             let (left, right) = (at / 2, at.div_ceil(2) % (STREAMS / 2));
-            let _ = writeln!(text, "  $ :\n  $ :\n  barrier e{round}_{left}\n  $ :\n  $ :\n  barrier o{round}_{right}\n  $ :");
+            let _ = writeln!(
+                text,
+                "  $ :\n  $ :\n  barrier e{round}_{left}\n  $ :\n  $ :\n  barrier o{round}_{right}\n  $ :"
+            );
         }
         text.push_str("}\n");
     }
@@ -203,16 +219,18 @@ fn streams(folder: &Path) {
     let peak = once(&mut mstream(folder, &["exec", "streams.ms"])).peak;
     line("mstream", wall, limit, &format!("   peak {:.1} MB", kib(peak)));
     neighbours_of_streams(folder, STREAMS, ROUNDS);
-    peers(folder, limit, &[
-        ("ninja", &["--quiet", "-j2", "-f", "streams.ninja"]),
-        ("make", &["-s", "-j2", "-f", "streams.mk"]),
-    ]);
+    peers(
+        folder,
+        limit,
+        &[("ninja", &["--quiet", "-j2", "-f", "streams.ninja"]), ("make", &["-s", "-j2", "-f", "streams.mk"])],
+    );
 }
 
 /// The same graph for `ninja` and `make`: a step that follows a meeting needs the steps before it of both parties.
 fn neighbours_of_streams(folder: &Path, streams: usize, rounds: usize) {
     let mut ninja = String::from("rule r\n  command = :\n");
-    let mut make = format!("all: {}\n", (0..streams).map(|at| format!("s{at}_{}", rounds * 5 - 1)).collect::<Vec<_>>().join(" "));
+    let mut make =
+        format!("all: {}\n", (0..streams).map(|at| format!("s{at}_{}", rounds * 5 - 1)).collect::<Vec<_>>().join(" "));
     for at in 0..streams {
         for step in 0..rounds * 5 {
             let needs = match (step, step % 5) {

@@ -172,7 +172,8 @@ fn without_backend(plan: &Plan) -> Vec<Diagnostic> {
 /// Runs one scenario; its verdict, and the exit code that goes with it.
 fn one(it: &Exec, scenario: &Scenario, console: &Console) -> Result<(Verdict, u8), String> {
     let here = here()?;
-    let folder = Folder::make(&here).map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
+    let folder = Folder::make(&here)
+        .map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
     let (plan, sources) = (&scenario.plan, &scenario.sources);
     let header = Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into() };
     let lines = || Jsonl::new(Arc::clone(plan), Arc::clone(sources), header.clone());
