@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::journey::{launch, shells};
+use super::contexts::text;
+use super::journey::{both, launch, shells};
+use super::{Dialect, Launch, command, embed};
 use crate::syntax::Value;
 
 /// A piece of shell code with its holes' values, and the text that it comes to.
@@ -121,3 +123,124 @@ fn a_value_arrives_through_any_nesting() {
         }
     }
 }
+
+/// Most random code is wrong code. Whatever a shell makes of it, it must not run what is in a value.
+#[test]
+fn a_value_never_runs_whatever_the_code_is() {
+    let value = || Value::Text("a[$(echo q''zw >&2)]".into());
+    let folder = tempfile::tempdir().unwrap();
+    let part = prop_oneof![3 => Just("${{x}}"), 8 => prop::sample::select(PARTS)];
+    let strategy = prop::collection::vec(part, 1..6).prop_map(|parts| parts.concat());
+    let mut runner = TestRunner::deterministic();
+    let mut ran = 0;
+    let installed = shells();
+    for _ in 0..500 {
+        let code = text(&strategy.new_tree(&mut runner).unwrap().current());
+        let values: Vec<Value> = code
+            .pieces
+            .iter()
+            .filter(|it| matches!(it, crate::syntax::ast::Piece::Hole(..)))
+            .map(|_| value())
+            .collect();
+        let Ok(made) = embed(Dialect::Shell, &code) else { continue };
+        // `${a:-let }` makes a command of its own text: what that does with a value is the author's business.
+        if values.is_empty() || made.contains("${a") {
+            continue;
+        }
+        for shell in &installed {
+            let launch = Launch { text: &made, values: &values, file: "a.ms", line: 1, ..Launch::default() };
+            let output = run_in(folder.path(), &command(shell, launch).unwrap());
+            let told = both(&output);
+            assert!(!told.contains("qzw"), "{}: {made}\n{told}", shell.name);
+            ran += 1;
+        }
+    }
+    assert!(ran > 200, "only {ran} pieces of code were run");
+}
+
+/// Runs a command in a folder of its own: random code may write files.
+fn run_in(folder: &std::path::Path, command: &super::Command) -> std::process::Output {
+    let mut process = std::process::Command::new("timeout");
+    process.arg("5").args(command.argv.iter().map(|word| super::journey::os(word))).current_dir(folder);
+    process.envs(command.env.iter().map(|(name, value)| (&**name, super::journey::os(value))));
+    process.stdin(std::process::Stdio::null());
+    process.output().unwrap()
+}
+
+/// What random code is made of: above all what starts arithmetic, tests and names.
+const PARTS: &[&str] = &[
+    "'",
+    "\"",
+    "\\",
+    "`",
+    "$",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    "[[ ",
+    " ]]",
+    "<<E\n",
+    "\nE\n",
+    "<<<",
+    "\n",
+    "\n",
+    " ",
+    " ",
+    " ",
+    ";",
+    " # ",
+    "case ",
+    " in ",
+    "esac",
+    "((",
+    "))",
+    "$((",
+    "$(",
+    "${",
+    "${a",
+    "${a:-",
+    "${a#",
+    "a",
+    "=",
+    ":",
+    "%",
+    " -eq ",
+    " -v ",
+    "let ",
+    "unset ",
+    "read ",
+    "printf -v ",
+    "printf ",
+    "declare -i ",
+    "test ",
+    "[ ",
+    " ]",
+    "a[",
+    "a=(",
+    "1",
+    "if ",
+    "then ",
+    "fi",
+    "$'",
+    "-",
+    "@",
+    "!",
+    "|",
+    "&&",
+    "for ",
+    "do ",
+    "done",
+    "export ",
+    "local ",
+    "f() ",
+    "echo ",
+    "echo ",
+    "<(",
+    "{ ",
+    "} ",
+    "time ",
+    "command ",
+];
