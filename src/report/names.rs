@@ -5,7 +5,7 @@ use std::sync::Arc;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::diagnostic::{Sources, visible};
-use crate::event::Origin;
+use crate::event::{Origin, Outcome};
 use crate::plan::{BarrierId, Plan, StepId, StepKind, caption};
 use crate::scenario::StreamId;
 
@@ -60,11 +60,9 @@ impl Names {
         visible::text(&self.plan.handles[handle].name)
     }
 
-    /// Whether a failure of this step neither stops its stream nor counts.
-    pub(super) fn may_fail(&self, step: StepId) -> bool {
-        let options = self.plan.code_of(step).and_then(|code| code.options.as_ref());
-        options.is_some_and(|options| options.may_fail)
-            || self.plan.steps[step].extra.as_ref().is_some_and(|extra| extra.may_fail)
+    /// Whether a process of this step goes on after its end: it is in the background.
+    pub(super) fn goes_on(&self, step: StepId, outcome: &Outcome) -> bool {
+        matches!(self.plan.steps[step].kind, StepKind::Start(_) | StepKind::Prepare(_)) && *outcome == Outcome::Passed
     }
 
     /// `web failed at deploy.ms:18`
