@@ -150,6 +150,9 @@ pub(super) fn position(error: &Error<Rule>) -> usize {
 pub(super) fn explain(parser: &mut Parser<'_>, error: &Error<Rule>) -> Box<Diagnostic> {
     let at = parser.base + position(error);
     parser.stuck = at;
+    if parser.is_full() {
+        return parser.wrong(at..at, "");
+    }
     let expected: &[Rule] = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => positives,
         ErrorVariant::CustomError { .. } => &[],
@@ -347,6 +350,9 @@ pub(super) fn not_code(parser: &Parser<'_>, start: usize, problem: Box<Diagnosti
 /// A word that starts no statement.
 pub(super) fn unknown_keyword(parser: &Parser<'_>, start: usize) -> Box<Diagnostic> {
     let word = parser.word(start);
+    if parser.is_full() {
+        return parser.wrong(start..start, "");
+    }
     let span = parser.span(start..start + word.len());
     let problem = Diagnostic::new(Code::UnknownKeyword, span, format!("no statement is called `{word}`"));
     let near = problem.near("keyword", word, IN_BLOCK.iter().chain(ANYWHERE).copied());

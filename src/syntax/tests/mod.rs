@@ -4,6 +4,7 @@ mod code;
 mod dump;
 mod language;
 mod mistakes;
+mod pages;
 mod soup;
 
 use crate::diagnostic::{Diagnostic, FileId, Sources};
