@@ -250,8 +250,17 @@ impl<'s> Parser<'s> {
         grow(kind, span, height)
     }
 
+    /// `exec` has no code.
+    pub(super) fn not_for_exec(&self, text: Span) -> Box<Diagnostic> {
+        let problem = self.wrong(text.range(), "`exec` takes a list: a program and its arguments");
+        Box::new(problem.help("write `exec [\"program\", \"argument\"]`, or `shell` for code"))
+    }
+
     fn body_of(&mut self, interpreter: &Name, pair: Pair<'s>) -> Parsed<(Body, u32)> {
         if pair.as_rule() != Rule::list {
+            if &*interpreter.node == "exec" {
+                return Err(self.not_for_exec(self.place(&pair)));
+            }
             let (text, height) = self.text_of(pair)?;
             self.opaque(&text.span.range());
             return Ok((Body::Text(text), height));

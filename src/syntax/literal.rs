@@ -90,14 +90,11 @@ fn sum(text: &str, units: &[(&str, u64)]) -> Option<u128> {
     Some(total)
 }
 
-/// `1.5` times a factor, without what is smaller than one.
+/// `1.5` times a factor, without what is smaller than one; digits that cannot matter are not read.
 fn scaled(count: &str, factor: u64) -> Option<u128> {
-    let (whole, fraction) = count.split_once('.').unwrap_or((count, ""));
-    let mut total = u128::from(factor).saturating_mul(whole.parse().unwrap_or(u128::MAX));
-    let mut unit = u128::from(factor);
-    for digit in fraction.chars() {
-        unit /= 10;
-        total = total.saturating_add(unit * u128::from(digit.to_digit(10)?));
-    }
-    Some(total)
+    let (whole, fraction) = count.split_once('.').unwrap_or((count, "0"));
+    let fraction = &fraction[..fraction.len().min(18)];
+    let whole = whole.parse().unwrap_or(u128::MAX).saturating_mul(factor.into());
+    let part = fraction.parse::<u128>().ok()? * u128::from(factor) / 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    Some(whole.saturating_add(part))
 }

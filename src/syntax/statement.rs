@@ -102,16 +102,19 @@ impl<'s> Parser<'s> {
                 other => Err(Box::new(other)),
             };
         };
-        let body = Body::Text(text);
-        if let ExprKind::Name(name) = value.kind {
-            let interpreter = Spanned::new(name, value.span);
-            return Ok(Ok(Box::new(Code { interpreter, options: Options::default(), body })));
+        let (interpreter, arguments) = match value {
+            Expr { kind: ExprKind::Name(name), span } => (Spanned::new(name, span), Vec::new()),
+            Expr { kind: ExprKind::Call(name, arguments), .. } => (name, arguments),
+            other => {
+                let message = "only an interpreter, with its options, stands before a fence";
+                return Ok(Err(self.wrong(other.span.range(), message)));
+            }
+        };
+        if &*interpreter.node == "exec" {
+            return Ok(Err(self.not_for_exec(interpreter.span)));
         }
-        if let ExprKind::Call(interpreter, arguments) = value.kind {
-            let options = self.as_options(arguments);
-            return Ok(options.map(|options| Box::new(Code { interpreter, options, body })));
-        }
-        Ok(Err(self.wrong(value.span.range(), "only an interpreter, with its options, stands before a fence")))
+        let options = self.as_options(arguments);
+        Ok(options.map(|options| Box::new(Code { interpreter, options, body: Body::Text(text) })))
     }
 
     /// `shell(...) "..."`, a fence, `exec [...]`, or a task's call.
