@@ -118,14 +118,7 @@ impl Parser<'_> {
         if TOP_LEVEL.contains(&word) {
             return !next.starts_with('(');
         }
-        !flush_left && (word == "finally" || word == "barrier" && self.states_parties(next))
-    }
-
-    /// Whether this is what follows `barrier` in `barrier NAME parties ...`.
-    pub(super) fn states_parties(&self, next: &str) -> bool {
-        let name = next.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-        let second = name.trim_start_matches([' ', '\t']);
-        name.len() < next.len() && second.starts_with("parties")
+        !flush_left && (word == "finally" || word == "barrier" && states_parties(next))
     }
 
     fn unclosed(&mut self) {
@@ -170,4 +163,11 @@ impl Parser<'_> {
             self.at = self.code_end(self.at);
         }
     }
+}
+
+/// Whether this is what follows `barrier` in `barrier NAME parties ...`.
+fn states_parties(next: &str) -> bool {
+    let name = next.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    let second = name.trim_start_matches([' ', '\t']);
+    name.len() < next.len() && second.starts_with("parties")
 }

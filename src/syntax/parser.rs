@@ -19,6 +19,9 @@ pub(super) type Parsed<T> = Result<T, Box<Diagnostic>>;
 /// How many problems of a file are told; the rest is counted.
 const SHOWN: usize = 50;
 
+/// From how many problems on the rest is no longer put into words.
+const COUNTED: usize = 4 * SHOWN;
+
 /// How deep blocks may nest.
 pub(super) const NESTING: usize = 64;
 
@@ -43,6 +46,8 @@ pub(super) struct Parser<'s> {
     /// The closing fences that were looked for, by their length.
     pub(super) fences: HashMap<usize, Looked>,
     problems: Vec<Diagnostic>,
+    /// Problems beyond those in `problems`.
+    uncounted: usize,
     names: HashMap<&'s str, Arc<str>>,
     allows: Vec<Allow>,
     /// Which of `allows` turned out to stand in code.
@@ -67,6 +72,7 @@ impl<'s> Parser<'s> {
             stuck: at,
             fences: HashMap::new(),
             problems,
+            uncounted: 0,
             names: HashMap::new(),
             allows,
             code,
@@ -81,7 +87,7 @@ impl<'s> Parser<'s> {
         self.problems.dedup();
         if self.problems.len() > SHOWN {
             let rest = self.problems.split_off(SHOWN);
-            let message = format!("{} more problems in this file are not shown", rest.len());
+            let message = format!("{} more problems in this file are not shown", rest.len() + self.uncounted);
             let help = "correct those above first: one mistake may be the cause of others";
             self.problems.push(Diagnostic::new(Code::LimitExceeded, rest[0].span, message).help(help));
         }
@@ -93,7 +99,7 @@ impl<'s> Parser<'s> {
     /// The grammar sees a few lines at first and more of them only where it wants more, because the price of an error
     /// is all of the text that it sees.
     pub(super) fn read(&mut self, rule: Rule) -> Parsed<Pair<'s>> {
-        let mut reach = 256;
+        let mut reach = 64;
         loop {
             let limit = self.text.len().min(self.line_end(self.text.len().min(self.at + reach)) + 1);
             match self.attempt(rule, limit) {
@@ -118,7 +124,16 @@ impl<'s> Parser<'s> {
 
     /// Records what is wrong; the reading goes on.
     pub(super) fn report(&mut self, problem: Diagnostic) {
-        self.problems.push(problem);
+        if self.is_full() {
+            self.uncounted += 1;
+        } else {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Whether further problems are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.len() >= COUNTED
     }
 
     /// An `MS001` at these bytes.

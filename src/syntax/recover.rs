@@ -20,7 +20,7 @@ pub(super) enum Place {
 const BLOCKS: &[&str] = &["on", "task", "finally", "for", "if", "else", "retry", "repeat"];
 
 /// How far a bad statement is followed over lines in the hope that its brackets close.
-const FOLLOWED: usize = 100;
+const FOLLOWED: usize = 40;
 
 /// Reports what is wrong with the statement at `start` and steps to where the next one is likely to start.
 pub(super) fn skip(parser: &mut Parser<'_>, start: usize, problem: Diagnostic, place: Place) {
@@ -71,7 +71,7 @@ fn balanced_end(parser: &Parser<'_>, start: usize, end: usize) -> usize {
     let mut scan = Brackets::default();
     scan.read(&parser.text[start..end], start);
     let mut at = end;
-    for _ in 0..FOLLOWED {
+    for _ in 0..if parser.is_full() { 0 } else { FOLLOWED } {
         let next = parser.line_end(at) + 1;
         if scan.open.is_empty() || next >= parser.text.len() || starts_statement(parser, next) {
             break;
@@ -150,6 +150,9 @@ pub(super) fn position(error: &Error<Rule>) -> usize {
 pub(super) fn explain(parser: &mut Parser<'_>, error: &Error<Rule>) -> Box<Diagnostic> {
     let at = parser.base + position(error);
     parser.stuck = at;
+    if parser.is_full() {
+        return parser.wrong(at..at, "");
+    }
     let expected: &[Rule] = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => positives,
         ErrorVariant::CustomError { .. } => &[],
@@ -265,6 +268,9 @@ fn listed(expected: &[Rule]) -> String {
     if names.contains(&"a value") {
         names.retain(|name| !matches!(*name, "a name" | "a string" | "a regex" | "a list" | "a range" | "an integer"));
     }
+    if names.iter().any(|name| !matches!(*name, "a string" | "a list")) && !names.contains(&"a fence") {
+        names.retain(|name| !matches!(*name, "a string" | "a list"));
+    }
     if names.iter().any(|name| *name != "an operator") {
         names.retain(|name| *name != "an operator");
     }
@@ -288,6 +294,9 @@ pub(super) fn misplaced_at_top(parser: &Parser<'_>) -> Box<Diagnostic> {
     let at = parser.at;
     let word = parser.word(at);
     let rest = &parser.text[at..];
+    if parser.is_full() {
+        return parser.wrong(at..at, "");
+    }
     if let Some(problem) = conflict_marker(parser, at) {
         return problem;
     }
@@ -347,6 +356,9 @@ pub(super) fn not_code(parser: &Parser<'_>, start: usize, problem: Box<Diagnosti
 /// A word that starts no statement.
 pub(super) fn unknown_keyword(parser: &Parser<'_>, start: usize) -> Box<Diagnostic> {
     let word = parser.word(start);
+    if parser.is_full() {
+        return parser.wrong(start..start, "");
+    }
     let span = parser.span(start..start + word.len());
     let problem = Diagnostic::new(Code::UnknownKeyword, span, format!("no statement is called `{word}`"));
     let near = problem.near("keyword", word, IN_BLOCK.iter().chain(ANYWHERE).copied());

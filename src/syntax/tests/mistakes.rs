@@ -152,6 +152,37 @@ fn heads_that_are_bad_keep_their_blocks_together() {
 }
 
 #[test]
+fn code_that_does_not_fit_its_interpreter() {
+    insta::assert_snapshot!(mistakes("on a {\n  exec \"true\"\n  exec ```\n    true\n  ```\n  shell [\"true\"]\n  sync\n}\n"), @"
+    2:8 MS001 `exec` takes a list: a program and its arguments
+    3:3 MS001 `exec` takes a list: a program and its arguments
+    6:9 MS001 only `exec` takes a list, not `shell`
+    (on [a] (sync))
+    ");
+    insta::assert_snapshot!(mistakes("on a {\n  start x = 5\n  5 ```\n    x\n  ```\n  let y = a.b ```\n    x\n  ```\n  sync\n}\n"), @"
+    2:13 MS001 code is needed here: an interpreter and its code
+    3:3 MS001 `5` cannot stand here (expected a statement)
+    6:11 MS001 only an interpreter, with its options, stands before a fence
+    (on [a] (sync))
+    ");
+    insta::assert_snapshot!(mistakes("barrier x\nstream a = \"${{b}}\"\nimport \"${{b}}\"\n$ true\ninstall(1)\n"), @"
+    1:10 MS001 the end of the line cannot stand here (expected `parties`)
+    3:9 MS001 this string can have no hole (must be known beforehand)
+    4:1 MS001 `$` stands inside a block (no stream is chosen here)
+    5:1 MS001 `install` stands inside a block (no stream is chosen here)
+    (stream a <b>)
+    ");
+    insta::assert_snapshot!(mistakes("on a {\n  $true\n  $\n  $ echo ${{a\n  $ echo ${{ a b }}\n  else {\n    sync\n  }\n  sync\n}\n"), @"
+    2:3 MS001 a blank must follow `$`
+    3:3 MS001 there is no code behind `$`
+    4:10 MS009 this hole is not closed (no `}}` before the end of the line)
+    5:16 MS001 `b` cannot stand here (expected `}}`)
+    6:3 MS001 `else` stands behind the `}` of an `if`
+    (on [a] (sync))
+    ");
+}
+
+#[test]
 fn conflicts_and_hidden_characters() {
     let conflict = "on a {\n<<<<<<< ours\n  $ x\n=======\n  $ y\n  bad line\n>>>>>>> theirs\n  sync\n}\n";
     insta::assert_snapshot!(mistakes(conflict), @r#"
