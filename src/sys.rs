@@ -13,8 +13,8 @@ use std::ptr;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Descriptors below this may be given to a process; the sources of them are first moved above it.
-const FIRST_FREE: RawFd = 10;
+/// Descriptors below this may be given to a process. What is given stands above it, or is moved there first.
+pub const FIRST_FREE: RawFd = 10;
 
 /// A process to start, in a session and process group of its own, with all signals at their defaults.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! Where code runs. A backend is only the difference: how code gets there, and how its end is made sure.
 
 pub mod local;
+pub mod scripted;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -100,6 +101,8 @@ pub struct Voice {
 /// What a step tells.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Told {
+    /// Its process has been started. Not told of one that could not be.
+    Started,
     /// It is held before its first instruction.
     Staged,
     /// It was let go, at that moment.

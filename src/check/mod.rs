@@ -63,7 +63,9 @@ impl Unread {
                 words.extend(names(&file.text()[file.line(line)]).map(str::to_owned));
             }
         }
-        let open = |problem: &Diagnostic| matches!(problem.code, Code::UnclosedBlock | Code::UnclosedFence | Code::LimitExceeded);
+        let open = |problem: &Diagnostic| {
+            matches!(problem.code, Code::UnclosedBlock | Code::UnclosedFence | Code::LimitExceeded)
+        };
         Self { words, open: problems.iter().any(open) }
     }
 

@@ -26,7 +26,7 @@ use crate::plan::Plan;
 use crate::report::Style;
 use crate::report::jsonl::{Header, Jsonl};
 use crate::report::summary::Summary;
-use crate::run::{Run, run};
+use crate::run::{Home, Run, run};
 use crate::syntax::{Value, parse_expression};
 
 /// How much of one step's output on one channel is kept in the run's folder.
@@ -172,7 +172,8 @@ fn without_backend(plan: &Plan) -> Vec<Diagnostic> {
 /// Runs one scenario; its verdict, and the exit code that goes with it.
 fn one(it: &Exec, scenario: &Scenario, console: &Console) -> Result<(Verdict, u8), String> {
     let here = here()?;
-    let folder = Folder::make(&here).map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
+    let folder = Folder::make(&here)
+        .map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
     let (plan, sources) = (&scenario.plan, &scenario.sources);
     let header = Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into() };
     let lines = || Jsonl::new(Arc::clone(plan), Arc::clone(sources), header.clone());
@@ -229,18 +230,17 @@ fn drive(
     let backends = IndexMap::from([(Arc::from("local"), local)]);
     let base = scenario.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let base = base.canonicalize().map_err(|error| format!("cannot find `{}`: {error}", base.display()))?;
+    let files = folder.path.join("files");
+    let home = Home { id: Arc::clone(&folder.id), folder: base, tmp: tmp.path.clone(), files };
     runtime.block_on(async {
         let (stops, asked) = mpsc::channel(4);
         let job = Run {
             plan: Arc::clone(&scenario.plan),
-            sources: Arc::clone(&scenario.sources),
             limits: limits(it),
             secrets: Arc::clone(&scenario.secrets),
             backends: &backends,
-            id: Arc::clone(&folder.id),
-            folder: base,
-            tmp: tmp.path.clone(),
-            files: folder.path.join("files"),
+            home,
+            sources: &scenario.sources,
             stops: asked,
         };
         beside(run(job, record), stops, view).await

@@ -25,7 +25,8 @@ pub(super) fn explain(it: &Explain, console: &Console) -> u8 {
     let upper = text.to_uppercase();
     let near = similar(&upper, Code::ALL.iter().map(|code| code.id()))
         .or_else(|| similar(text, Code::ALL.iter().map(|code| code.name())));
-    let help = near.map_or_else(|| "`mstream explain` lists them all".to_owned(), |near| format!("a similar one exists: {near}"));
+    let help = near
+        .map_or_else(|| "`mstream explain` lists them all".to_owned(), |near| format!("a similar one exists: {near}"));
     console.complain(&format!("there is no code `{text}`; {help}"));
     WRONG
 }

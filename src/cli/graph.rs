@@ -31,7 +31,10 @@ pub(super) struct Export {
 }
 
 fn format(name: &str) -> Result<Format, String> {
-    Format::from_name(name).ok_or_else(|| "the formats are: text, table, dot, mermaid, json".to_owned())
+    let found = Format::ALL.iter().find(|(_, known)| *known == name);
+    found
+        .map(|(format, _)| *format)
+        .ok_or_else(|| format!("the formats are: {}", Format::ALL.map(|(_, name)| name).join(", ")))
 }
 
 pub(super) fn graph(it: &Graph, console: &Console) -> u8 {
@@ -48,7 +51,8 @@ pub(super) fn graph(it: &Graph, console: &Console) -> u8 {
         (None, Some(path)) => match Format::from_extension(path) {
             Some(format) => format,
             None => {
-                console.complain(&format!("the ending of `{}` names no format; give one with --format", path.display()));
+                console
+                    .complain(&format!("the ending of `{}` names no format; give one with --format", path.display()));
                 return WRONG;
             }
         },

@@ -17,7 +17,9 @@ pub(super) type Secrets = IndexMap<Arc<str>, Value>;
 pub(super) fn secrets(plan: &Plan, file: Option<&Path>) -> Result<Secrets, String> {
     let stored = match file {
         None => String::new(),
-        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?,
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?
+        }
     };
     let stored: IndexMap<&str, &str> = stored.lines().filter_map(|line| line.split_once('=')).collect();
     let mut found = Secrets::new();

@@ -9,6 +9,8 @@ mod embed;
 #[cfg(test)]
 mod journey;
 mod launch;
+#[cfg(test)]
+mod nesting;
 mod python;
 mod shell;
 

@@ -117,10 +117,10 @@ impl Reader {
     }
 
     fn text(&mut self, rest: &str, next: char, quote: Quote) -> usize {
-        let ends = if quote.triple { [quote.mark; 3].iter().collect() } else { quote.mark.to_string() };
-        if rest.starts_with(&ends) {
+        let length = if quote.triple { 3 } else { 1 };
+        if rest.chars().take_while(|it| *it == quote.mark).take(length).count() == length {
             self.frames.pop();
-            return ends.len();
+            return length;
         }
         match next {
             // In a raw string too, a quote after a backslash does not end it.

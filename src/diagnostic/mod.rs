@@ -5,6 +5,7 @@ mod render;
 mod similar;
 mod source;
 mod span;
+pub mod visible;
 
 pub use code::{Code, Severity};
 pub use render::{Form, render};

@@ -4,6 +4,7 @@
 //! fleet spelt out. Nothing at run time changes its shape, and nothing downstream checks again.
 
 mod build;
+mod caption;
 mod code;
 mod deadlock;
 mod expr;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use build::{Draft, draft};
+pub use caption::caption;
 pub use expr::{Context, Expr, Field, Unknown, evaluate, explain, holds, show};
 pub use options::SIGNALS;
 

@@ -30,6 +30,12 @@ enum Meaning {
     Nothing,
 }
 
+/// What stands between the brackets of a fleet.
+enum Which {
+    Numbers(std::ops::RangeInclusive<i64>),
+    Name(Arc<str>),
+}
+
 impl Builder<'_> {
     /// The expression with its names resolved; constant where everything in it is known. What is wrong is told, and
     /// stands as null.
@@ -328,10 +334,10 @@ impl Builder<'_> {
 
     fn index(&mut self, base: Meaning, index: &ast::Expr, cursor: &mut Cursor<'_>) -> Meaning {
         match base {
-            Meaning::Streams(streams) => self.part(&streams, index, cursor),
+            Meaning::Streams(streams) => self.part(&streams, index, false, cursor),
             Meaning::All => {
                 let all: Vec<StreamId> = self.scenario.streams.ids().collect();
-                self.part(&all, index, cursor)
+                self.part(&all, index, true, cursor)
             }
             Meaning::Stream(stream) => {
                 let message = format!("`{}` is one stream, not a fleet", self.stream_name(stream));
@@ -352,45 +358,56 @@ impl Builder<'_> {
         }
     }
 
-    /// `client[2]`, `client[1..3]`, `streams["a name"]`, `streams[0]`.
-    fn part(&mut self, streams: &[StreamId], index: &ast::Expr, cursor: &mut Cursor<'_>) -> Meaning {
-        let found: Vec<StreamId> = if let ExprKind::Range(first, last) = &index.kind {
-            let bounds = (self.expr(first, cursor), self.expr(last, cursor));
-            let (Expr::Constant(Value::Int(first)), Expr::Constant(Value::Int(last))) = bounds else {
-                self.wrong(index.span, "which streams are meant is decided before the run: integers stand here");
-                return Meaning::Nothing;
-            };
-            let number = |id: &StreamId| self.scenario.streams[*id].index;
-            streams.iter().copied().filter(|id| (first..=last).contains(&number(id))).collect()
-        } else {
-            match self.expr(index, cursor) {
-                Expr::Constant(Value::Int(at)) => {
-                    let number = |id: &StreamId| self.scenario.streams[*id].index;
-                    streams.iter().copied().filter(|id| number(id) == at).collect()
-                }
-                Expr::Constant(Value::Text(name)) => {
-                    streams.iter().copied().filter(|id| self.scenario.streams[*id].name == name).collect()
-                }
-                _ => {
-                    self.wrong(
-                        index.span,
-                        "which stream is meant is decided before the run: a number or a name stands here",
-                    );
-                    return Meaning::Nothing;
-                }
-            }
+    /// `client[2]`, `client[1..3]`, `streams["a name"]`, `streams[0]`. Among all streams, integers are names where any
+    /// stream has one for a name, else positions; in a fleet they are its own numbers.
+    fn part(&mut self, streams: &[StreamId], index: &ast::Expr, all: bool, cursor: &mut Cursor<'_>) -> Meaning {
+        let Some(which) = self.which(index, cursor) else { return Meaning::Nothing };
+        let scenario = self.scenario;
+        let named = |id: &StreamId| scenario.streams[*id].name.parse::<i64>().ok();
+        let by_name = all && streams.iter().any(|id| named(id).is_some());
+        let number = |id: &StreamId| match all {
+            true if by_name => named(id),
+            true => i64::try_from(id.index()).ok(),
+            false => Some(scenario.streams[*id].index),
         };
+        let chosen = |id: &StreamId| match &which {
+            Which::Numbers(numbers) => number(id).is_some_and(|it| numbers.contains(&it)),
+            Which::Name(name) => scenario.streams[*id].name == *name,
+        };
+        let found: Vec<StreamId> = streams.iter().copied().filter(chosen).collect();
         match (&found[..], &index.kind) {
             ([], _) => {
-                let names =
-                    streams.iter().map(|id| &*self.scenario.streams[*id].name).take(12).collect::<Vec<_>>().join(", ");
+                let names: Vec<&str> = streams.iter().map(|id| &*scenario.streams[*id].name).take(12).collect();
                 let problem = Diagnostic::new(Code::UnknownStream, index.span, "there is no such stream");
-                self.tell(problem.help(format!("there are: {names}")));
+                self.tell(problem.help(format!("there are: {}", names.join(", "))));
                 Meaning::Nothing
             }
             (_, ExprKind::Range(..)) => Meaning::Streams(found),
             ([one, ..], _) => Meaning::Stream(*one),
         }
+    }
+
+    /// What stands between the brackets; it has to be known before the run.
+    fn which(&mut self, index: &ast::Expr, cursor: &mut Cursor<'_>) -> Option<Which> {
+        let value = |builder: &mut Self, it: &ast::Expr, cursor: &mut Cursor<'_>| match builder.expr(it, cursor) {
+            Expr::Constant(value) => Some(value),
+            _ => None,
+        };
+        let found = match &index.kind {
+            ExprKind::Range(first, last) => match (value(self, first, cursor), value(self, last, cursor)) {
+                (Some(Value::Int(first)), Some(Value::Int(last))) => Some(Which::Numbers(first..=last)),
+                _ => None,
+            },
+            _ => match value(self, index, cursor) {
+                Some(Value::Int(at)) => Some(Which::Numbers(at..=at)),
+                Some(Value::Text(name)) => Some(Which::Name(name)),
+                _ => None,
+            },
+        };
+        if found.is_none() {
+            self.wrong(index.span, "which stream is meant is decided before the run: a number or a name stands here");
+        }
+        found
     }
 
     /// What a `for` runs over.

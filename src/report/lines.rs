@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::visible;
+use crate::diagnostic::visible;
 use crate::event::Channel;
 use crate::plan::StepId;
 
@@ -63,7 +63,10 @@ fn extend(open: &mut Vec<u8>, prefix: &[u8], more: &[u8], out: &mut Vec<u8>) {
 /// Lines that all end here.
 fn lines(prefix: &[u8], text: &[u8], out: &mut Vec<u8>) {
     if !visible::passes(text) {
-        return text.split_inclusive(|byte| *byte == b'\n').for_each(|it| line(prefix, &it[..it.len() - 1], out));
+        for it in text.split_inclusive(|byte| *byte == b'\n') {
+            line(prefix, &it[..it.len() - 1], out);
+        }
+        return;
     }
     out.reserve(text.len() + memchr::memchr_iter(b'\n', text).count() * prefix.len());
     let mut from = 0;
@@ -115,7 +118,9 @@ mod tests {
     #[track_caller]
     fn check(chunks: &[&[u8]], shown: &str) {
         let (mut lines, mut out) = (Lines::default(), Vec::new());
-        chunks.iter().for_each(|chunk| lines.write(WEB, b"web> ", chunk, &mut out));
+        for chunk in chunks {
+            lines.write(WEB, b"web> ", chunk, &mut out);
+        }
         lines.end(WEB, b"web> ", &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), shown);
     }
@@ -161,11 +166,12 @@ mod tests {
     #[test]
     fn a_line_without_end_needs_bounded_memory() {
         let (mut lines, mut out) = (Lines::default(), Vec::new());
+        let chunk = b"x".repeat(1 << 16);
         for _ in 0..100 {
-            lines.write(WEB, b"", &[b'x'; 1 << 16], &mut out);
+            lines.write(WEB, b"", &chunk, &mut out);
         }
         assert!(lines.open[&WEB].capacity() <= 2 * LONGEST);
-        assert_eq!(out.iter().filter(|byte| **byte == b'x').count(), (100 << 16) - lines.open[&WEB].len());
+        assert_eq!(memchr::memchr_iter(b'x', &out).count(), (100 << 16) - lines.open[&WEB].len());
     }
 
     #[test]

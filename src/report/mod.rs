@@ -4,6 +4,8 @@
 //! says at the end what it came to, [`jsonl::Jsonl`] writes everything for tools and for the journal.
 //! Each takes every [`Record`](crate::event::Record) in order and keeps no more than the plan's size.
 
+#[cfg(test)]
+mod book;
 pub mod jsonl;
 mod lines;
 pub mod live;
@@ -15,7 +17,6 @@ mod story;
 pub mod summary;
 mod tail;
 pub mod verdict;
-mod visible;
 mod wait;
 mod watch;
 mod words;

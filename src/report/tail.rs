@@ -1,6 +1,6 @@
 //! The last lines of a step's output, in bounded memory however much it prints.
 
-use super::visible;
+use crate::diagnostic::visible;
 use crate::event::Channel;
 
 /// How many lines are kept.

@@ -42,13 +42,12 @@ impl Wait {
             | StepKind::Put
             | StepKind::Get => match needs(names, watch, step) {
                 Some(wait) => wait,
-                None => gate.map_or_else(Self::nothing, |gate| meeting(names, watch, step, gate)),
+                None => match gate.filter(|gate| !watch.is_released(*gate)) {
+                    Some(gate) => meeting(names, watch, step, gate),
+                    None => Self { what: "for its turn".to_owned(), of: 0, missing: Vec::new() },
+                },
             },
         }
-    }
-
-    fn nothing() -> Self {
-        Self { what: "for its turn".to_owned(), of: 0, missing: Vec::new() }
     }
 
     /// The names of those who are missing, at most four.

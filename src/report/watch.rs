@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{Event, Outcome, Record};
+use crate::event::{Event, Outcome, Reason, Record};
 use crate::plan::{BarrierId, Plan, StepId, StepKind};
 use crate::scenario::{Arena, Id as _, StreamId};
 
@@ -31,9 +31,9 @@ pub(super) enum Doing {
 pub(super) struct Seen {
     /// What it does.
     pub(super) doing: Doing,
-    /// Since when.
+    /// Since when it does.
     pub(super) since: Duration,
-    /// When its present step began, waiting included.
+    /// When its present or last step began.
     pub(super) begun: Duration,
     /// Whether its address is known.
     pub(super) open: bool,
@@ -59,6 +59,8 @@ pub(super) enum Done {
     NotYet,
     Passed,
     Failed,
+    /// It failed or timed out, and may.
+    Excused,
     TimedOut,
     Unreachable,
     Lost,
@@ -73,12 +75,21 @@ pub(super) struct Meeting {
     pub(super) arrived: Vec<(StepId, Duration)>,
 }
 
+/// A meeting from before its first arrival to after its release.
+#[derive(Clone, Debug, Default)]
+enum Meets {
+    #[default]
+    Nobody,
+    Some(Box<Meeting>),
+    All,
+}
+
 /// The fold.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) streams: Arena<StreamId, Seen>,
     pub(super) steps: Arena<StepId, Done>,
-    meetings: Vec<Option<Box<Meeting>>>,
+    meetings: Vec<Meets>,
     met: Option<(BarrierId, Box<Meeting>)>,
 }
 
@@ -87,7 +98,7 @@ impl Watch {
         Self {
             streams: plan.streams.ids().map(|_| Seen::default()).collect(),
             steps: plan.steps.ids().map(|_| Done::default()).collect(),
-            meetings: vec![None; plan.barriers.len()],
+            meetings: vec![Meets::Nobody; plan.barriers.len()],
             met: None,
         }
     }
@@ -106,8 +117,8 @@ impl Watch {
             Event::StepReady(step) => self.staged(plan, *step, at),
             Event::StepEnded(step, outcome) => self.ended(plan, *step, outcome, at),
             Event::BarrierReleased(barrier, _) => self.released(*barrier),
+            Event::StepReleased(step) => self.let_go(plan, *step, at),
             Event::RunStarted
-            | Event::StepReleased(_)
             | Event::Output(..)
             | Event::OutputCut(..)
             | Event::StepLeaked(..)
@@ -123,8 +134,16 @@ impl Watch {
 
     /// Who has come to a meeting that is not released, or has just been.
     pub(super) fn meeting(&self, barrier: BarrierId) -> Option<&Meeting> {
-        let met = self.met.as_ref().filter(|(id, _)| *id == barrier).map(|(_, meeting)| &**meeting);
-        self.meetings[barrier.index()].as_deref().or(met)
+        match &self.meetings[barrier.index()] {
+            Meets::Nobody => None,
+            Meets::Some(meeting) => Some(meeting),
+            Meets::All => self.met.as_ref().filter(|(id, _)| *id == barrier).map(|(_, meeting)| &**meeting),
+        }
+    }
+
+    /// Whether all have come to a meeting.
+    pub(super) fn is_released(&self, barrier: BarrierId) -> bool {
+        matches!(self.meetings[barrier.index()], Meets::All)
     }
 
     /// The stream of a step.
@@ -144,9 +163,7 @@ impl Watch {
 
     fn started(&mut self, plan: &Plan, step: StepId, at: Duration) {
         let stream = plan.steps[step].stream;
-        if self.streams[stream].doing != Doing::Waiting(step) {
-            self.streams[stream].begun = at;
-        }
+        self.streams[stream].begun = at;
         self.turn(stream, Doing::Running(step), at);
         self.steps[step] = Done::NotYet;
     }
@@ -170,13 +187,27 @@ impl Watch {
         }
     }
 
+    /// Code of a start gate runs from now on.
+    fn let_go(&mut self, plan: &Plan, step: StepId, at: Duration) {
+        let seen = &mut self.streams[plan.steps[step].stream];
+        if seen.doing == Doing::Waiting(step) {
+            (seen.doing, seen.since, seen.begun) = (Doing::Running(step), at, at);
+        }
+    }
+
     fn arrive(&mut self, barrier: BarrierId, step: StepId, at: Duration) {
-        self.meetings[barrier.index()].get_or_insert_default().arrived.push((step, at));
+        let meets = &mut self.meetings[barrier.index()];
+        if let Meets::Some(meeting) = meets {
+            meeting.arrived.push((step, at));
+        } else {
+            *meets = Meets::Some(Box::new(Meeting { arrived: vec![(step, at)] }));
+        }
     }
 
     fn ended(&mut self, plan: &Plan, step: StepId, outcome: &Outcome, at: Duration) {
         self.steps[step] = match outcome {
             Outcome::Passed => Done::Passed,
+            Outcome::Failed(_) | Outcome::TimedOut(_) if excused(plan, step, outcome) => Done::Excused,
             Outcome::Failed(_) => Done::Failed,
             Outcome::TimedOut(_) => Done::TimedOut,
             Outcome::Unreachable(_) => Done::Unreachable,
@@ -192,6 +223,24 @@ impl Watch {
     }
 
     fn released(&mut self, barrier: BarrierId) {
-        self.met = Some((barrier, self.meetings[barrier.index()].take().unwrap_or_default()));
+        let before = std::mem::replace(&mut self.meetings[barrier.index()], Meets::All);
+        self.met = Some((barrier, if let Meets::Some(meeting) = before { meeting } else { Box::default() }));
     }
+}
+
+/// Whether a failure of this step, as it ended, neither stops its stream nor counts.
+pub(super) fn excused(plan: &Plan, step: StepId, outcome: &Outcome) -> bool {
+    let own = match outcome {
+        Outcome::Failed(reason) => !matches!(reason, Reason::Background(..)),
+        Outcome::TimedOut(_) => true,
+        Outcome::Passed
+        | Outcome::Unreachable(_)
+        | Outcome::Lost(_)
+        | Outcome::Broken(_)
+        | Outcome::Cancelled(_)
+        | Outcome::Skipped => false,
+    };
+    let options = plan.code_of(step).and_then(|code| code.options.as_ref());
+    let extra = plan.steps[step].extra.as_ref();
+    own && (options.is_some_and(|options| options.may_fail) || extra.is_some_and(|extra| extra.may_fail))
 }

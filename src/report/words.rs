@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::visible;
+use crate::diagnostic::visible;
 use crate::event::{Cause, Exit, Fault, Outcome, Reason};
 use crate::syntax::Value;
 

@@ -168,7 +168,9 @@ impl Resolver {
                     Some(_) => problem.near("key", &key.node, known.iter().copied()),
                     None => problem.help(format!("its keys are: {}", known.join(", "))),
                 });
-            } else if let Some((first, _)) = keys[..at].iter().find(|(other, _)| other.node == key.node && other.span == key.span) {
+            } else if let Some((first, _)) =
+                keys[..at].iter().find(|(other, _)| other.node == key.node && other.span == key.span)
+            {
                 let message = format!("`{}` is given twice", first.node);
                 self.problems.push(Diagnostic::new(Code::DuplicateOption, key.span, message));
             }

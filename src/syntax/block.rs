@@ -118,14 +118,7 @@ impl Parser<'_> {
         if TOP_LEVEL.contains(&word) {
             return !next.starts_with('(');
         }
-        !flush_left && (word == "finally" || word == "barrier" && self.states_parties(next))
-    }
-
-    /// Whether this is what follows `barrier` in `barrier NAME parties ...`.
-    pub(super) fn states_parties(&self, next: &str) -> bool {
-        let name = next.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-        let second = name.trim_start_matches([' ', '\t']);
-        name.len() < next.len() && second.starts_with("parties")
+        !flush_left && (word == "finally" || word == "barrier" && states_parties(next))
     }
 
     fn unclosed(&mut self) {
@@ -137,7 +130,7 @@ impl Parser<'_> {
         let end = self.text[..self.at].trim_end().len().max(open + 1);
         let problem = Diagnostic::new(Code::UnclosedBlock, self.span(open..open + 1), "this block is not closed")
             .label("opened here")
-            .other(self.span(end - 1..end), "taken to end here")
+            .other(self.before(end), "taken to end here")
             .help("close it with `}`");
         self.report(problem);
     }
@@ -159,6 +152,9 @@ impl Parser<'_> {
 
     /// Behind a `}` nothing may stand but the end of the line, a comment, or another `}`.
     pub(super) fn after_block(&mut self) {
+        if !self.text[..self.at].ends_with('}') {
+            return;
+        }
         self.skip_blanks();
         let ends = self.peek().is_none_or(|byte| matches!(byte, b'\n' | b'#' | b'}'));
         if !ends && !self.rest().starts_with("\r\n") && !self.abandoned {
@@ -167,4 +163,11 @@ impl Parser<'_> {
             self.at = self.code_end(self.at);
         }
     }
+}
+
+/// Whether this is what follows `barrier` in `barrier NAME parties ...`.
+fn states_parties(next: &str) -> bool {
+    let name = next.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    let second = name.trim_start_matches([' ', '\t']);
+    name.len() < next.len() && second.starts_with("parties")
 }

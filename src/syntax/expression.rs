@@ -65,7 +65,7 @@ type Flat<'s> = Peekable<Pairs<'s>>;
 impl<'s> Parser<'s> {
     /// The whole text as one expression.
     pub(super) fn whole(&mut self) -> Parsed<Expr> {
-        let mut inner = self.read(Rule::whole)?.into_inner();
+        let mut inner = self.read_within(Rule::whole, self.text.len())?.into_inner();
         let free = self.next(&mut inner)?;
         self.expression(free)
     }
@@ -100,7 +100,7 @@ impl<'s> Parser<'s> {
             }
             flat.next();
             let right = self.climb(flat, strength + 1)?;
-            left = self.join(left, infix, place, right)?;
+            left = Self::join(left, infix, place, right)?;
             if let Some((next, place)) = self.infix(flat)
                 && strength >= COMPARISON
                 && next.strength() == strength
@@ -117,7 +117,7 @@ impl<'s> Parser<'s> {
         Some((Infix::new(pair.as_str())?, self.place(pair)))
     }
 
-    fn join(&mut self, left: Tree, infix: Infix, place: Span, right: Tree) -> Parsed<Tree> {
+    fn join(left: Tree, infix: Infix, place: Span, right: Tree) -> Parsed<Tree> {
         let span = left.expr.span.to(right.expr.span);
         let height = left.height.max(right.height);
         let (left, right) = (Box::new(left.expr), Box::new(right.expr));
@@ -125,17 +125,7 @@ impl<'s> Parser<'s> {
             Infix::Operator(operator) => ExprKind::Binary(left, Spanned::new(operator, place), right),
             Infix::Range => ExprKind::Range(left, right),
         };
-        self.grow(kind, span, height)
-    }
-
-    /// A tree on top of others that are at most so high.
-    fn grow(&mut self, kind: ExprKind, span: Span, height: u32) -> Parsed<Tree> {
-        if height >= HEIGHT {
-            let message = format!("this expression nests more than {HEIGHT} deep");
-            let problem = Diagnostic::new(Problem::LimitExceeded, span, message);
-            return Err(Box::new(problem.help("name a part of it with `let`")));
-        }
-        Ok(Tree { expr: Expr { kind, span }, height: height + 1 })
+        grow(kind, span, height)
     }
 
     /// An operand with the `not`s before it and the `.name` and `[index]` behind it.
@@ -147,7 +137,7 @@ impl<'s> Parser<'s> {
         let mut tree = if nots.is_empty() { self.postfixed(flat)? } else { self.climb(flat, NOT + 1)? };
         for not in nots.into_iter().rev() {
             let span = not.to(tree.expr.span);
-            tree = self.grow(ExprKind::Not(Box::new(tree.expr)), span, tree.height)?;
+            tree = grow(ExprKind::Not(Box::new(tree.expr)), span, tree.height)?;
         }
         Ok(tree)
     }
@@ -168,7 +158,7 @@ impl<'s> Parser<'s> {
                 let index = self.tree(inner)?;
                 (ExprKind::Index(of, Box::new(index.expr)), tree.height.max(index.height))
             };
-            tree = self.grow(kind, span, height)?;
+            tree = grow(kind, span, height)?;
         }
         Ok(tree)
     }
@@ -202,7 +192,7 @@ impl<'s> Parser<'s> {
             [Piece::Literal(text)] => ExprKind::Literal(Value::Text(text.clone())),
             [..] => ExprKind::Template(text),
         };
-        self.grow(kind, span, height)
+        grow(kind, span, height)
     }
 
     fn list(&mut self, pair: Pair<'s>, span: Span) -> Parsed<Tree> {
@@ -212,7 +202,7 @@ impl<'s> Parser<'s> {
             height = height.max(item.height);
             items.push(item.expr);
         }
-        self.grow(ExprKind::List(items), span, height)
+        grow(ExprKind::List(items), span, height)
     }
 
     fn map(&mut self, pair: Pair<'s>, span: Span) -> Parsed<Tree> {
@@ -226,7 +216,7 @@ impl<'s> Parser<'s> {
             entries.push((key, value.expr));
         }
         self.distinct("key", entries.iter().map(|(key, _)| key));
-        self.grow(ExprKind::Map(entries), span, height)
+        grow(ExprKind::Map(entries), span, height)
     }
 
     /// A name, a call, or code.
@@ -244,7 +234,7 @@ impl<'s> Parser<'s> {
         let options = self.as_options(arguments.unwrap_or_default())?;
         let (body, high) = self.body_of(&name, body)?;
         let code = Code { interpreter: name, options, body };
-        self.grow(ExprKind::Code(Box::new(code)), span, height.max(high))
+        grow(ExprKind::Code(Box::new(code)), span, height.max(high))
     }
 
     fn name_or_call(&mut self, name: Name, args: Option<Vec<Argument>>, span: Span, height: u32) -> Parsed<Tree> {
@@ -257,11 +247,20 @@ impl<'s> Parser<'s> {
             (None, "false") => ExprKind::Literal(Value::Bool(false)),
             (None, _) => ExprKind::Name(name.node),
         };
-        self.grow(kind, span, height)
+        grow(kind, span, height)
+    }
+
+    /// `exec` has no code.
+    pub(super) fn not_for_exec(&self, text: Span) -> Box<Diagnostic> {
+        let problem = self.wrong(text.range(), "`exec` takes a list: a program and its arguments");
+        Box::new(problem.help("write `exec [\"program\", \"argument\"]`, or `shell` for code"))
     }
 
     fn body_of(&mut self, interpreter: &Name, pair: Pair<'s>) -> Parsed<(Body, u32)> {
         if pair.as_rule() != Rule::list {
+            if &*interpreter.node == "exec" {
+                return Err(self.not_for_exec(self.place(&pair)));
+            }
             let (text, height) = self.text_of(pair)?;
             self.opaque(&text.span.range());
             return Ok((Body::Text(text), height));
@@ -331,4 +330,14 @@ impl<'s> Parser<'s> {
             }
         }
     }
+}
+
+/// A tree on top of others that are at most so high.
+fn grow(kind: ExprKind, span: Span, height: u32) -> Parsed<Tree> {
+    if height >= HEIGHT {
+        let message = format!("this expression nests more than {HEIGHT} deep");
+        let problem = Diagnostic::new(Problem::LimitExceeded, span, message);
+        return Err(Box::new(problem.help("name a part of it with `let`")));
+    }
+    Ok(Tree { expr: Expr { kind, span }, height: height + 1 })
 }

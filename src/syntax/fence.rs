@@ -84,7 +84,7 @@ impl<'s> Parser<'s> {
         Box::new(
             Diagnostic::new(Code::UnclosedFence, self.span(opening.clone()), "this fence is not closed")
                 .label("opened here")
-                .other(self.span(last - 1..last), "likely meant to end here")
+                .other(self.before(last), "likely meant to end here")
                 .help(format!("close it with {fence} on a line of its own")),
         )
     }

@@ -17,7 +17,7 @@ pub(super) type Pairs<'s> = pest::iterators::Pairs<'s, Rule>;
 #[expect(clippy::wildcard_enum_match_arm, reason = "rules that stand for a whole statement are never expected alone")]
 pub(super) fn words(rule: Rule) -> Option<&'static str> {
     Some(match rule {
-        Rule::name => "a name",
+        Rule::name | Rule::argument | Rule::parameter | Rule::entry => "a name",
         Rule::integer => "an integer",
         Rule::open => "`{`",
         Rule::end => "the end of the line",
@@ -47,7 +47,6 @@ pub(super) fn words(rule: Rule) -> Option<&'static str> {
         Rule::range => "a range",
         Rule::list => "a list",
         Rule::pick | Rule::selector => "a stream",
-        Rule::argument | Rule::parameter | Rule::entry => "a name",
         Rule::value | Rule::free | Rule::named | Rule::number | Rule::map | Rule::group | Rule::not => "a value",
         _ => return None,
     })

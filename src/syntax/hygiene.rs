@@ -39,8 +39,13 @@ pub(super) fn inspect(file: FileId, text: &str) -> Vec<Diagnostic> {
 /// Joiners are hidden between ASCII only: elsewhere they are part of how a word or an emoji is written.
 fn is_hidden(text: &str, at: usize, c: char) -> bool {
     match c {
-        '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2060}'..='\u{2064}' => true,
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        '\u{200b}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{061c}'
+        | '\u{2060}'..='\u{2064}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => true,
         '\u{feff}' => at > 0,
         '\u{200c}' | '\u{200d}' => {
             let before = text[..at].chars().next_back().is_none_or(|c| c.is_ascii());

@@ -81,10 +81,7 @@ impl<'s> Parser<'s> {
 
     /// A name, a quoted name or an integer that serves as one.
     fn any_name(&mut self, pair: Pair<'s>) -> Parsed<Name> {
-        match pair.as_rule() == Rule::string || pair.as_rule() == Rule::raw {
-            true => self.plain_text(pair),
-            false => Ok(self.name(&pair)),
-        }
+        if matches!(pair.as_rule(), Rule::string | Rule::raw) { self.plain_text(pair) } else { Ok(self.name(&pair)) }
     }
 
     fn next_value(&mut self, inner: &mut Pairs<'s>) -> Parsed<Expr> {

@@ -71,36 +71,30 @@ pub(super) fn number(text: &str) -> Result<Value, BadNumber> {
         Ok(value) => (value, true),
         Err(_) => (total(&SIZES[..])?, false),
     };
-    let value = value.ok_or_else(|| BadNumber::too_large(text))?;
+    let value = u64::try_from(value).map_err(|_| BadNumber::too_large(text))?;
     Ok(if duration { Value::Duration(Duration::from_nanos(value)) } else { Value::Size(value) })
 }
 
-/// The sum of parts like `1h`, `30m`: `None` where a part is none, `Some(None)` where the sum is too large.
-fn sum(text: &str, units: &[(&str, u64)]) -> Option<Option<u64>> {
-    let mut total = Some(0_u64);
+/// The sum of parts like `1h`, `30m`; `None` where a part is none.
+fn sum(text: &str, units: &[(&str, u64)]) -> Option<u128> {
+    let mut total = 0_u128;
     let mut rest = text;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|digits| *digits > 0)?;
         let (count, tail) = rest.split_at(digits);
         let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
         let (_, factor) = units.iter().find(|(unit, _)| *unit == &tail[..letters])?;
-        total = scaled(count, *factor)?.zip(total).and_then(|(part, sum)| sum.checked_add(part));
+        total = total.saturating_add(scaled(count, *factor)?);
         rest = &tail[letters..];
     }
     Some(total)
 }
 
-/// `1.5` times a factor, exactly as far as the factor has digits.
-fn scaled(count: &str, factor: u64) -> Option<Option<u64>> {
+/// `1.5` times a factor, without what is smaller than one; digits that cannot matter are not read.
+fn scaled(count: &str, factor: u64) -> Option<u128> {
     let (whole, fraction) = count.split_once('.').unwrap_or((count, "0"));
-    let fraction: f64 = format!("0.{fraction}").parse().ok()?;
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "below the factor"
-    )]
-    let part = (fraction * factor as f64).round() as u64;
-    let whole: Option<u64> = whole.parse().ok();
-    Some(whole.and_then(|whole| whole.checked_mul(factor)).and_then(|whole| whole.checked_add(part)))
+    let fraction = &fraction[..fraction.len().min(18)];
+    let whole = whole.parse().unwrap_or(u128::MAX).saturating_mul(factor.into());
+    let part = fraction.parse::<u128>().ok()? * u128::from(factor) / 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    Some(whole.saturating_add(part))
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use pest::Parser as _;
+use pest::error::Error;
 
 use super::ast::{Allow, Name};
 use super::fence::Looked;
@@ -17,6 +18,9 @@ pub(super) type Parsed<T> = Result<T, Box<Diagnostic>>;
 
 /// How many problems of a file are told; the rest is counted.
 const SHOWN: usize = 50;
+
+/// From how many problems on the rest is no longer put into words.
+const COUNTED: usize = 4 * SHOWN;
 
 /// How deep blocks may nest.
 pub(super) const NESTING: usize = 64;
@@ -42,6 +46,8 @@ pub(super) struct Parser<'s> {
     /// The closing fences that were looked for, by their length.
     pub(super) fences: HashMap<usize, Looked>,
     problems: Vec<Diagnostic>,
+    /// Problems beyond those in `problems`.
+    uncounted: usize,
     names: HashMap<&'s str, Arc<str>>,
     allows: Vec<Allow>,
     /// Which of `allows` turned out to stand in code.
@@ -66,6 +72,7 @@ impl<'s> Parser<'s> {
             stuck: at,
             fences: HashMap::new(),
             problems,
+            uncounted: 0,
             names: HashMap::new(),
             allows,
             code,
@@ -80,7 +87,7 @@ impl<'s> Parser<'s> {
         self.problems.dedup();
         if self.problems.len() > SHOWN {
             let rest = self.problems.split_off(SHOWN);
-            let message = format!("{} more problems in this file are not shown", rest.len());
+            let message = format!("{} more problems in this file are not shown", rest.len() + self.uncounted);
             let help = "correct those above first: one mistake may be the cause of others";
             self.problems.push(Diagnostic::new(Code::LimitExceeded, rest[0].span, message).help(help));
         }
@@ -88,27 +95,45 @@ impl<'s> Parser<'s> {
     }
 
     /// Matches `rule` here and steps behind it; what the grammar finds wrong becomes a diagnostic.
+    ///
+    /// The grammar sees a few lines at first and more of them only where it wants more, because the price of an error
+    /// is all of the text that it sees.
     pub(super) fn read(&mut self, rule: Rule) -> Parsed<Pair<'s>> {
-        self.read_within(rule, self.text.len())
+        let mut reach = 64;
+        loop {
+            let limit = self.text.len().min(self.line_end(self.text.len().min(self.at + reach)) + 1);
+            match self.attempt(rule, limit) {
+                Err(error) if limit < self.text.len() && recover::position(&error) == limit - self.at => reach *= 8,
+                done => return done.map_err(|error| recover::explain(self, &error)),
+            }
+        }
     }
 
     /// Like [`read`](Self::read), but sees nothing from `limit` on.
     pub(super) fn read_within(&mut self, rule: Rule, limit: usize) -> Parsed<Pair<'s>> {
+        self.attempt(rule, limit).map_err(|error| recover::explain(self, &error))
+    }
+
+    fn attempt(&mut self, rule: Rule, limit: usize) -> Result<Pair<'s>, Box<Error<Rule>>> {
         self.base = self.at;
-        let slice = &self.text[self.at..limit];
-        match Grammar::parse(rule, slice).map(|mut pairs| pairs.next()) {
-            Ok(Some(pair)) => {
-                self.at += pair.as_span().end();
-                Ok(pair)
-            }
-            Ok(None) => Err(self.wrong(self.at..self.at, "nothing can be read here")),
-            Err(error) => Err(recover::explain(self, &error)),
-        }
+        let mut pairs = Grammar::parse(rule, &self.text[self.at..limit])?;
+        let pair = pairs.next().expect("a rule that matches gives its own pair");
+        self.at += pair.as_span().end();
+        Ok(pair)
     }
 
     /// Records what is wrong; the reading goes on.
     pub(super) fn report(&mut self, problem: Diagnostic) {
-        self.problems.push(problem);
+        if self.is_full() {
+            self.uncounted += 1;
+        } else {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Whether further problems are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.len() >= COUNTED
     }
 
     /// An `MS001` at these bytes.
@@ -119,6 +144,11 @@ impl<'s> Parser<'s> {
     /// These bytes as a span.
     pub(super) fn span(&self, range: Range<usize>) -> Span {
         Span::new(self.file, range)
+    }
+
+    /// The character before this byte.
+    pub(super) fn before(&self, end: usize) -> Span {
+        self.span(self.text.floor_char_boundary(end.saturating_sub(1))..end)
     }
 
     /// Where a piece stands in the file.

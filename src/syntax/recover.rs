@@ -20,7 +20,7 @@ pub(super) enum Place {
 const BLOCKS: &[&str] = &["on", "task", "finally", "for", "if", "else", "retry", "repeat"];
 
 /// How far a bad statement is followed over lines in the hope that its brackets close.
-const FOLLOWED: usize = 100;
+const FOLLOWED: usize = 40;
 
 /// Reports what is wrong with the statement at `start` and steps to where the next one is likely to start.
 pub(super) fn skip(parser: &mut Parser<'_>, start: usize, problem: Diagnostic, place: Place) {
@@ -50,7 +50,7 @@ fn skip_lines(parser: &mut Parser<'_>, start: usize, stuck: usize) {
     let code = without_comment(&parser.text[start..end]).trim_end();
     let word = parser.word(start);
     let known = TOP_LEVEL.contains(&word) || IN_BLOCK.contains(&word) || ANYWHERE.contains(&word);
-    if code.ends_with("```") {
+    if code.ends_with("```") && code.find("```").is_some_and(|at| code[at..].bytes().all(|byte| byte == b'`')) {
         let ticks = code.len() - code.trim_end_matches('`').len();
         let fence = start + code.len() - ticks..start + code.len();
         parser.at = end;
@@ -71,7 +71,7 @@ fn balanced_end(parser: &Parser<'_>, start: usize, end: usize) -> usize {
     let mut scan = Brackets::default();
     scan.read(&parser.text[start..end], start);
     let mut at = end;
-    for _ in 0..FOLLOWED {
+    for _ in 0..if parser.is_full() { 0 } else { FOLLOWED } {
         let next = parser.line_end(at) + 1;
         if scan.open.is_empty() || next >= parser.text.len() || starts_statement(parser, next) {
             break;
@@ -140,11 +140,19 @@ fn without_comment(line: &str) -> &str {
     line.find(" #").map_or(line, |at| &line[..at])
 }
 
+/// The byte at which the grammar got stuck, counted from where it started.
+pub(super) fn position(error: &Error<Rule>) -> usize {
+    let (InputLocation::Pos(at) | InputLocation::Span((at, _))) = error.location;
+    at
+}
+
 /// What the grammar found wrong, in words.
 pub(super) fn explain(parser: &mut Parser<'_>, error: &Error<Rule>) -> Box<Diagnostic> {
-    let (InputLocation::Pos(at) | InputLocation::Span((at, _))) = error.location;
-    let at = parser.base + at;
+    let at = parser.base + position(error);
     parser.stuck = at;
+    if parser.is_full() {
+        return parser.wrong(at..at, "");
+    }
     let expected: &[Rule] = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => positives,
         ErrorVariant::CustomError { .. } => &[],
@@ -245,6 +253,10 @@ fn token(parser: &Parser<'_>, at: usize) -> (String, usize) {
         Some('0'..='9') => (format!("`{}`", &rest[..digits]), digits),
         Some('"' | '\'') => ("a string".to_owned(), 1),
         Some('`') if rest.starts_with("```") => ("this fence".to_owned(), 3),
+        Some(' ' | '\t') => ("a blank".to_owned(), 1),
+        Some(_) if ["==", "!=", "<=", ">=", "..", "}}"].iter().any(|mark| rest.starts_with(mark)) => {
+            (format!("`{}`", &rest[..2]), 2)
+        }
         Some(c) if c.is_control() || c.is_whitespace() => (format!("U+{:04X}", u32::from(c)), c.len_utf8()),
         Some(c) => (format!("`{c}`"), c.len_utf8()),
     }
@@ -254,11 +266,15 @@ fn token(parser: &Parser<'_>, at: usize) -> (String, usize) {
 fn listed(expected: &[Rule]) -> String {
     let mut names: Vec<&str> = expected.iter().filter_map(|rule| words(*rule)).collect();
     if names.contains(&"a value") {
-        names.retain(|name| !matches!(*name, "a string" | "a regex" | "a list" | "a range" | "an integer"));
+        names.retain(|name| !matches!(*name, "a name" | "a string" | "a regex" | "a list" | "a range" | "an integer"));
+    }
+    if names.iter().any(|name| !matches!(*name, "a string" | "a list")) && !names.contains(&"a fence") {
+        names.retain(|name| !matches!(*name, "a string" | "a list"));
     }
     if names.iter().any(|name| *name != "an operator") {
         names.retain(|name| *name != "an operator");
     }
+    names.sort_by_key(|name| name.starts_with("the end"));
     let mut seen = Vec::new();
     names.retain(|name| {
         !seen.contains(name) && {
@@ -278,6 +294,9 @@ pub(super) fn misplaced_at_top(parser: &Parser<'_>) -> Box<Diagnostic> {
     let at = parser.at;
     let word = parser.word(at);
     let rest = &parser.text[at..];
+    if parser.is_full() {
+        return parser.wrong(at..at, "");
+    }
     if let Some(problem) = conflict_marker(parser, at) {
         return problem;
     }
@@ -337,6 +356,9 @@ pub(super) fn not_code(parser: &Parser<'_>, start: usize, problem: Box<Diagnosti
 /// A word that starts no statement.
 pub(super) fn unknown_keyword(parser: &Parser<'_>, start: usize) -> Box<Diagnostic> {
     let word = parser.word(start);
+    if parser.is_full() {
+        return parser.wrong(start..start, "");
+    }
     let span = parser.span(start..start + word.len());
     let problem = Diagnostic::new(Code::UnknownKeyword, span, format!("no statement is called `{word}`"));
     let near = problem.near("keyword", word, IN_BLOCK.iter().chain(ANYWHERE).copied());

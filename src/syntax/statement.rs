@@ -97,31 +97,24 @@ impl<'s> Parser<'s> {
     /// A value and the fenced text behind it as code; the value itself where it is no code.
     fn code(&mut self, value: Expr, fenced: Option<Text>) -> Result<Parsed<Box<Code>>, Box<Expr>> {
         let Some(text) = fenced else {
-            return match value.kind {
-                ExprKind::Code(code) => Ok(Ok(code)),
-                kind @ (ExprKind::Literal(_)
-                | ExprKind::Template(_)
-                | ExprKind::Name(_)
-                | ExprKind::List(_)
-                | ExprKind::Map(_)
-                | ExprKind::Range(..)
-                | ExprKind::Member(..)
-                | ExprKind::Index(..)
-                | ExprKind::Call(..)
-                | ExprKind::Not(_)
-                | ExprKind::Binary(..)) => Err(Box::new(Expr { kind, span: value.span })),
+            return match value {
+                Expr { kind: ExprKind::Code(code), .. } => Ok(Ok(code)),
+                other => Err(Box::new(other)),
             };
         };
-        let body = Body::Text(text);
-        if let ExprKind::Name(name) = value.kind {
-            let interpreter = Spanned::new(name, value.span);
-            return Ok(Ok(Box::new(Code { interpreter, options: Options::default(), body })));
+        let (interpreter, arguments) = match value {
+            Expr { kind: ExprKind::Name(name), span } => (Spanned::new(name, span), Vec::new()),
+            Expr { kind: ExprKind::Call(name, arguments), .. } => (name, arguments),
+            other => {
+                let message = "only an interpreter, with its options, stands before a fence";
+                return Ok(Err(self.wrong(other.span.range(), message)));
+            }
+        };
+        if &*interpreter.node == "exec" {
+            return Ok(Err(self.not_for_exec(interpreter.span)));
         }
-        if let ExprKind::Call(interpreter, arguments) = value.kind {
-            let options = self.as_options(arguments);
-            return Ok(options.map(|options| Box::new(Code { interpreter, options, body })));
-        }
-        Ok(Err(self.wrong(value.span.range(), "only an interpreter, with its options, stands before a fence")))
+        let options = self.as_options(arguments);
+        Ok(options.map(|options| Box::new(Code { interpreter, options, body: Body::Text(text) })))
     }
 
     /// `shell(...) "..."`, a fence, `exec [...]`, or a task's call.
@@ -136,10 +129,12 @@ impl<'s> Parser<'s> {
         let end = if fenced.is_some() { self.at } else { span.range().end };
         let kind = match self.code(value?, fenced) {
             Ok(code) => StatementKind::Code(code?),
-            Err(value) => match value.kind {
-                ExprKind::Call(name, arguments) => StatementKind::Call(name, arguments),
-                _ => return Err(recover::unknown_keyword(self, start)),
-            },
+            Err(value) => {
+                let ExprKind::Call(name, arguments) = value.kind else {
+                    return Err(recover::unknown_keyword(self, start));
+                };
+                StatementKind::Call(name, arguments)
+            }
         };
         Ok(Statement { kind, span: self.span(start..end) })
     }

@@ -59,13 +59,13 @@ impl<'s> Parser<'s> {
         match part.as_rule() {
             Rule::chars | Rule::raw_text => pieces.push(part.as_str()),
             Rule::dollar => pieces.push(part.as_str().strip_prefix("$$").map_or("$", |_| "${{")),
-            Rule::escape => match unescaped(part.as_str()) {
-                Some(c) => pieces.push(c.encode_utf8(&mut [0; 4])),
-                None => {
+            Rule::escape => {
+                let Some(c) = unescaped(part.as_str()) else {
                     let message = format!("`{}` is no character", part.as_str());
                     return Err(Box::new(Diagnostic::new(Code::InvalidString, self.place(&part), message)));
-                }
-            },
+                };
+                pieces.push(c.encode_utf8(&mut [0; 4]));
+            }
             Rule::hole => {
                 let span = self.place(&part);
                 let mut inner = part.into_inner();

@@ -71,6 +71,11 @@ pub(super) fn reap(pid: u32) -> Option<crate::event::Exit> {
     signal.or(status.exit_status().map(crate::event::Exit::Status))
 }
 
+/// Nobody waits for that process of ours any more: it is a stray from now on, and buried as one.
+pub(super) fn abandon(pid: u32) {
+    leaders().remove(&pid);
+}
+
 impl Claim {
     /// Everybody that belongs to the claim and lives. Strays that have ended are reaped on the way.
     pub(super) fn members(&self) -> Vec<Process> {

@@ -13,11 +13,13 @@ mod tests;
 use std::ffi::{CString, OsString};
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::io::fcntl_dupfd_cloexec;
 use tokio::sync::watch;
 
 use self::environment::Environment;
@@ -47,7 +49,7 @@ pub(crate) struct Local {
     folder: PathBuf,
     tmp: PathBuf,
     /// `/dev/null`, the stdin of all that have none.
-    null: File,
+    null: OwnedFd,
     /// How the cookies of all its processes begin, up to the number of the process.
     cookies: String,
     started: AtomicUsize,
@@ -65,7 +67,8 @@ impl LocalBackend {
 
     fn enter(&self, place: &Place) -> Result<LocalSession, String> {
         make_private(&place.tmp).map_err(|error| format!("cannot make the folder {}: {error}", place.tmp.display()))?;
-        let null = File::open("/dev/null").map_err(|error| format!("cannot open /dev/null: {error}"))?;
+        let null = File::open("/dev/null").and_then(|null| Ok(fcntl_dupfd_cloexec(null, sys::FIRST_FREE)?));
+        let null = null.map_err(|error| format!("cannot open /dev/null: {error}"))?;
         let own = [
             ("MSTREAM_RUN", place.run.as_ref().as_ref()),
             ("MSTREAM_STREAM", place.name.as_ref().as_ref()),
@@ -146,7 +149,7 @@ impl Local {
         }
         let mut leaks = Vec::new();
         for claim in claims {
-            leaks.extend(kin::describe(&claim.members()));
+            leaks.extend(kin::describe(&process::remaining(&claim).await));
             process::exterminate(&claim).await;
         }
         if let Err(error) = remove(&self.tmp) {

@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::Local;
 use super::kin::{self, Claim};
@@ -25,10 +25,10 @@ use crate::sys;
 
 /// How long others may take to follow the first process of a step.
 const FOLLOW: Duration = Duration::from_millis(100);
+/// How long those who have been killed may be seen before they count as having stayed.
+const LEAVING: Duration = Duration::from_millis(30);
 /// How long the kernel may take over those that were killed.
 const DYING: Duration = Duration::from_secs(2);
-/// Output is not watched before this: most processes end sooner, and what they printed is then read in one go.
-const WATCHED_AFTER: Duration = Duration::from_millis(1);
 /// How long a held process may take to get to where it waits, before it is taken to be there.
 const STAGING: Duration = Duration::from_millis(250);
 
@@ -81,6 +81,7 @@ enum Turn {
 
 impl Life {
     async fn run(&mut self, released: bool, capture: bool) {
+        self.voice.tell(Told::Started).await;
         if released {
             self.release().await;
         }
@@ -111,7 +112,7 @@ impl Life {
                 changed = self.orders.changed(), if listening => Turn::Ordered(changed.is_ok()),
                 _ = end.ready(Interest::READABLE) => Turn::Exited,
                 () = in_place(self.guard.pid, started), if staging => Turn::Staged,
-                () = self.pumps.later(&self.voice, started), if !dry => Turn::Dry,
+                () = self.pumps.carry(&self.voice, Until::End), if !dry => Turn::Dry,
             };
             match turn {
                 Turn::Ordered(given) => self.follow(given).await,
@@ -215,12 +216,6 @@ impl Life {
 }
 
 impl Pumps {
-    /// Carries both channels, from shortly after the start on.
-    async fn later(&mut self, voice: &Voice, started: Instant) {
-        sleep_until(started + WATCHED_AFTER).await;
-        self.carry(voice, Until::End).await;
-    }
-
     async fn carry(&mut self, voice: &Voice, until: Until) {
         tokio::join!(self.stdout.carry(voice, until), self.stderr.carry(voice, until));
     }
@@ -234,9 +229,20 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if !self.over {
             self.claim.kill();
-            // Buried by the next look of the stream, if it has not ended by now.
-            kin::reap(self.pid);
+            kin::abandon(self.pid);
         }
+    }
+}
+
+/// Who belongs to the claim and is not just about to end.
+pub(super) async fn remaining(claim: &Claim) -> Vec<kin::Process> {
+    let limit = Instant::now() + LEAVING;
+    loop {
+        let members = claim.members();
+        if members.is_empty() || Instant::now() >= limit {
+            return members;
+        }
+        sleep(Duration::from_millis(1)).await;
     }
 }
 

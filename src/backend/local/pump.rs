@@ -43,7 +43,7 @@ pub(super) struct Pump {
 
 #[derive(Debug)]
 enum Pipe {
-    /// Not yet waited for: most processes end before that, and need no watching at all.
+    /// Not yet waited for, or nothing more can be watched.
     Plain(OwnedFd),
     Watched(AsyncFd<OwnedFd>),
     Ended,

@@ -89,14 +89,20 @@ impl Stream {
 
 impl Running {
     async fn next(&mut self) -> Told {
-        timeout(Duration::from_secs(10), self.told.recv()).await.expect("it tells something").unwrap().1
+        loop {
+            let told = timeout(Duration::from_secs(10), self.told.recv()).await.expect("it tells something");
+            match told.unwrap().1 {
+                Told::Started => {}
+                other => return other,
+            }
+        }
     }
 
     async fn end(&mut self) -> Heard {
         let mut heard = Heard::default();
         while heard.end.is_none() {
             match self.next().await {
-                Told::Staged | Told::Released(_) => {}
+                Told::Started | Told::Staged | Told::Released(_) => {}
                 Told::Output(Channel::Stdout, bytes) => heard.stdout.extend_from_slice(&bytes),
                 Told::Output(Channel::Stderr, bytes) => heard.stderr.extend_from_slice(&bytes),
                 Told::Cut(channel, bytes) => heard.cut.push((channel, bytes)),
@@ -167,8 +173,8 @@ async fn tells_output_byte_for_byte_and_how_it_ended() {
 #[tokio::test]
 async fn a_step_has_a_session_of_its_own_and_the_stream_s_surroundings() {
     let stream = Stream::open().await;
-    let code = r#"read -r stat < /proc/$$/stat; set -- ${stat##*) }; [ $$ = $3 ] && [ $$ = $4 ] && echo own
-        cat; echo $MSTREAM_RUN $MSTREAM_STREAM; stat -c %a $MSTREAM_TMP; pwd; echo $A; ls /proc/self/fd | wc -l"#;
+    let code = r"read -r stat < /proc/$$/stat; set -- ${stat##*) }; [ $$ = $3 ] && [ $$ = $4 ] && echo own
+        cat; echo $MSTREAM_RUN $MSTREAM_STREAM; stat -c %a $MSTREAM_TMP; pwd; echo $A; ls /proc/self/fd | wc -l";
     let mut job = sh(code);
     job.command.env.push(("A".into(), b"x \n y".to_vec()));
     let heard = stream.run(job).await;

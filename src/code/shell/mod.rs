@@ -17,6 +17,8 @@ pub(super) struct Reader {
     escaped: bool,
     /// Whether a `$` stands just before.
     dollar: bool,
+    /// Whether shells differ on where the quotes end that stand before.
+    doubtful: bool,
     /// A hole that a later word showed to be arithmetic.
     regretted: Option<usize>,
 }
@@ -24,7 +26,7 @@ pub(super) struct Reader {
 impl Default for Reader {
     fn default() -> Self {
         let frames = vec![Frame::Code(Code::commands())];
-        Self { frames, pending: Vec::new(), escaped: false, dollar: false, regretted: None }
+        Self { frames, pending: Vec::new(), escaped: false, dollar: false, doubtful: false, regretted: None }
     }
 }
 
@@ -43,6 +45,7 @@ impl Quoting for Reader {
         match () {
             () if escaped => Err(Unsafe::Backslash),
             () if dollar => Err(Unsafe::Dollar),
+            () if self.doubtful => Err(Unsafe::NestedQuote),
             () => reference,
         }
     }
@@ -294,8 +297,11 @@ impl Reader {
             (Stage::Start | Stage::Name | Stage::Colon, _) => *stage = stage.after(next),
             (_, '$') => return self.dollar(rest, quoted),
             (_, '"') => self.enter(Frame::Double),
-            // Within double quotes, these are quotes for the patterns only.
-            (Stage::Word, '\'') if quoted => {}
+            // Within double quotes these are plain characters; bash alone wants them in pairs, and skips what is between.
+            (Stage::Word, '\'') if quoted => {
+                let skipped = rest[1..].split_once('\'').map_or("", |(skipped, _)| skipped);
+                self.doubtful |= skipped.contains(['"', '}']);
+            }
             (_, '\'') => self.enter(Frame::Single),
             (Stage::Subscript | Stage::Word | Stage::Pattern | Stage::Offset, _) => *stage = stage.after(next),
         }

@@ -85,7 +85,8 @@ fn draw(handler: &GraphicalReportHandler, snippet: &Snippet<'_>, out: &mut Strin
     if handler.render_report(&mut drawn, snippet).is_err() {
         return;
     }
-    let lines: Vec<&str> = drawn.lines().skip_while(|line| !line.contains('╭')).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> =
+        drawn.lines().skip_while(|line| !line.contains('╭')).filter(|line| !line.is_empty()).collect();
     let corner = |line: &str| line.find(['╭', '╰']).filter(|at| line[..*at].trim().is_empty());
     let width = lines.iter().filter_map(|line| corner(line)).max().unwrap_or_default();
     let at = snippet.sources.location(*span);

@@ -108,6 +108,7 @@ impl<'a> Json<'a> {
 }
 
 /// A string with its quotes. What is not a control character, a quote or a backslash is copied in runs.
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from running as vectors")]
 fn string(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);

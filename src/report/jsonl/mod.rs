@@ -5,7 +5,6 @@
 mod json;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::json::Json;
 use super::names::Names;

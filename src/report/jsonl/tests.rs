@@ -1,6 +1,7 @@
 //! `spec/events.md` says what the code writes: every event, every field, every example.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::super::story::Story;
 use super::*;
@@ -76,17 +77,17 @@ fn everything() -> Story {
 fn variants() -> BTreeSet<String> {
     let body = CODE.split_once("pub enum Event {").unwrap().1.split_once("\n}").unwrap().0;
     let lines = body.lines().map(str::trim).filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
-    let snake = |name: &str| {
-        let words = name.char_indices().fold(String::new(), |mut out, (at, c)| {
-            if at > 0 && c.is_ascii_uppercase() {
-                out.push('_');
-            }
-            out.push(c.to_ascii_lowercase());
-            out
-        });
-        words
-    };
     lines.map(|line| snake(line.split(|c: char| !c.is_alphanumeric()).next().unwrap())).collect()
+}
+
+fn snake(name: &str) -> String {
+    name.char_indices().fold(String::new(), |mut out, (at, c)| {
+        if at > 0 && c.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+        out
+    })
 }
 
 /// The part of the chapter about one event.

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lines::Lines;
-use super::names::{Names, pad};
+use super::names::Names;
 use super::wait::{Wait, doing};
-use super::watch::Watch;
-use super::{Style, paint, visible, words};
-use crate::diagnostic::Sources;
+use super::watch::{Watch, excused};
+use super::{Style, paint, words};
+use crate::diagnostic::{Sources, visible};
 use crate::event::{Channel, Event, Exit, Fault, Leak, Outcome, Reason, Record, Urgency};
 use crate::plan::{BarrierId, Plan, StepId, StepKind};
 use crate::scenario::{Id as _, StreamId};
@@ -150,8 +150,7 @@ impl Plain {
     }
 
     fn ended(&mut self, step: StepId, outcome: &Outcome, at: Duration, out: &mut Vec<u8>) {
-        let it = &self.names.plan.steps[step];
-        if !matches!(it.kind, StepKind::Start(_) | StepKind::Prepare(_)) {
+        if !self.names.goes_on(step, outcome) {
             self.flush(step, out);
         }
         match outcome {
@@ -190,7 +189,7 @@ impl Plain {
     }
 
     fn wrong(&mut self, step: StepId, outcome: &Outcome, out: &mut Vec<u8>) {
-        let allowed = self.names.may_fail(step);
+        let allowed = excused(&self.names.plan, step, outcome);
         let (mark, may) = if allowed { (Mark::Begins, ", as it may") } else { (Mark::Wrong, "") };
         let text = format!("{} {}{may}{}", self.names.label(step), words::ending(outcome), self.place(step));
         self.step(step, mark, &text, out);
@@ -319,7 +318,7 @@ fn does_something(kind: StepKind) -> bool {
 }
 
 fn prefix(names: &Names, style: Style, width: usize, stream: Option<StreamId>, mark: Mark) -> String {
-    let name = pad(&stream.map(|stream| names.stream(stream)).unwrap_or_default(), width);
+    let name = visible::pad(&stream.map(|stream| names.stream(stream)).unwrap_or_default(), width);
     let look = stream.map_or(paint::BOLD, paint::stream);
     let mark = match mark {
         Mark::Stdout => style.paint(look, "│"),

@@ -165,7 +165,7 @@ fn what_goes_wrong_around_the_steps() {
 
 #[test]
 fn a_party_of_thousands_is_counted_not_named() {
-    let text: String = (0..1000).map(|n| format!("s{n}: barrier b\n")).collect();
+    let text = (0..1000).map(|n| format!("s{n}: barrier b\n")).collect::<Vec<_>>().concat();
     let story = Story::new(&text).tell("0 s7: waits / barrier b\n 1 s999: waits / barrier b");
     assert_snapshot!(told(&story, false), @"
     s7   ◆ waits at barrier b: 1 of 1000 have come

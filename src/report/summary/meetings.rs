@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::names::{Names, pad};
+use super::super::names::Names;
 use super::super::watch::Meeting;
 use super::super::words;
+use crate::diagnostic::visible::pad;
 use crate::plan::{BarrierId, Plan, StepId};
 use crate::scenario::StreamId;
 

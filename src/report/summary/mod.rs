@@ -16,10 +16,10 @@ use self::origin::{Entry, Suffering};
 use super::Style;
 use super::names::Names;
 use super::tail::Tail;
-use super::watch::Watch;
+use super::watch::{Watch, excused};
 use crate::diagnostic::Sources;
 use crate::event::{Cause, Event, Exit, Fault, Leak, Origin, Outcome, Record, Urgency, Verdict};
-use crate::plan::{BarrierId, Plan, StepId, StepKind};
+use crate::plan::{BarrierId, Plan, StepId};
 use crate::scenario::StreamId;
 
 /// Of so many origins the details are kept; of the rest their number.
@@ -120,7 +120,7 @@ impl Summary {
     fn ended(&mut self, step: StepId, outcome: &Outcome) {
         match outcome {
             Outcome::Passed | Outcome::Skipped => {}
-            Outcome::Failed(_) | Outcome::TimedOut(_) if self.names.may_fail(step) => {}
+            Outcome::Failed(_) | Outcome::TimedOut(_) if excused(&self.names.plan, step, outcome) => {}
             Outcome::Failed(_) | Outcome::TimedOut(_) => self.began(step, outcome),
             Outcome::Unreachable(why) => self.suffers_stream(step, &Fault::Unreachable(Arc::clone(why))),
             Outcome::Lost(why) => self.suffers_stream(step, &Fault::Lost(Arc::clone(why))),
@@ -130,15 +130,16 @@ impl Summary {
             }
             Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout) => self.stopped(step),
         }
-        if !matches!(self.names.plan.steps[step].kind, StepKind::Start(_) | StepKind::Prepare(_)) {
+        if !self.names.goes_on(step, outcome) {
             self.tails.swap_remove(&step);
         }
     }
 
     /// Something failed of itself.
     fn began(&mut self, step: StepId, outcome: &Outcome) {
-        let same = origin::same(&self.names, &self.origins, step, outcome);
-        if let Some(same) = same {
+        if let Outcome::TimedOut(_) = outcome
+            && let Some(same) = origin::same(&self.names, &self.watch, &self.origins, step)
+        {
             self.same.insert(Origin::Step(step), same);
             return;
         }
@@ -192,11 +193,20 @@ impl Summary {
     fn suffers(&mut self, origin: Origin, step: StepId, how: Suffering) {
         let origin = self.same.get(&origin).copied().unwrap_or(origin);
         if !self.origins.contains_key(&origin) {
-            self.keep(origin, Entry::default());
+            self.keep(origin, self.unheard(origin));
         }
         if let Some(entry) = self.origins.get_mut(&origin) {
             entry.suffering.push((step, how));
         }
+    }
+
+    /// An origin of which no step has told: a background process that died.
+    fn unheard(&self, origin: Origin) -> Entry {
+        let known = match origin {
+            Origin::Step(step) => self.dead.get(&step),
+            Origin::Stream(_) => None,
+        };
+        known.map(|(how, lines)| Entry::of_process(how, lines.clone())).unwrap_or_default()
     }
 
     fn stopped(&mut self, step: StepId) {

@@ -8,9 +8,10 @@ use super::super::names::Names;
 use super::super::tail::Tail;
 use super::super::wait::{Wait, doing};
 use super::super::watch::Watch;
-use super::super::{visible, words};
+use super::super::words;
+use crate::diagnostic::visible;
 use crate::event::{Exit, Fault, Origin, Outcome, Reason};
-use crate::plan::{StepId, StepKind};
+use crate::plan::{BarrierId, StepId, StepKind};
 use crate::scenario::StreamId;
 
 /// Of so many who are missing at a meeting it is told what they do.
@@ -50,23 +51,21 @@ pub(super) enum Suffering {
     Stream,
 }
 
-/// The origin that `step` failed together with: the first of the parties of one barrier that timed out.
-pub(super) fn same(
-    names: &Names,
-    origins: &IndexMap<Origin, Entry>,
-    step: StepId,
-    outcome: &Outcome,
-) -> Option<Origin> {
-    let (Outcome::TimedOut(_), StepKind::Barrier(barrier)) = (outcome, names.plan.steps[step].kind) else {
-        return None;
-    };
-    let timed_out_there = |origin: &&Origin| match origin {
-        Origin::Step(other) => {
-            names.plan.steps[*other].kind == StepKind::Barrier(barrier) && !origins[*origin].arrived.is_empty()
-        }
+/// The origin that `step` timed out together with: the first of the parties of one meeting.
+pub(super) fn same(names: &Names, watch: &Watch, origins: &IndexMap<Origin, Entry>, step: StepId) -> Option<Origin> {
+    let meeting = pending(names, watch, step)?;
+    let timed_out_there = |(origin, entry): &(&Origin, &Entry)| match origin {
+        Origin::Step(other) => !entry.arrived.is_empty() && pending(names, watch, *other) == Some(meeting),
         Origin::Stream(_) => false,
     };
-    origins.keys().find(timed_out_there).copied()
+    origins.iter().find(timed_out_there).map(|(origin, _)| *origin)
+}
+
+/// The meeting that a step waits at, or waited at when it ended.
+fn pending(names: &Names, watch: &Watch, step: StepId) -> Option<BarrierId> {
+    let it = &names.plan.steps[step];
+    let barrier = if let StepKind::Barrier(id) = it.kind { Some(id) } else { it.extra.as_ref()?.gate };
+    barrier.filter(|id| !watch.is_released(*id))
 }
 
 impl Entry {
@@ -93,7 +92,7 @@ impl Entry {
         };
         let surroundings = matches!(outcome, Outcome::Failed(Reason::Exit(Exit::NotStarted(_) | Exit::Lost(_))));
         let process = if let Outcome::Failed(Reason::Background(step, _)) = outcome { Some(*step) } else { None };
-        Self { how, details, output, surroundings, process, ..Self::default() }
+        Self { how, surroundings, details, output, process, ..Self::default() }
     }
 
     /// A stream that could not be opened, or went away.
@@ -107,6 +106,11 @@ impl Entry {
         Self { how, details, surroundings: true, ..Self::default() }
     }
 
+    /// A background process that died, how, and its last lines.
+    pub(super) fn of_process(how: &str, output: Vec<String>) -> Self {
+        Self { how: format!("died in the background: {how}"), output, ..Self::default() }
+    }
+
     /// Says which background process is behind it, how it ended, and what it printed last.
     pub(super) fn background(&mut self, names: &Names, process: StepId, ended: &str, output: Vec<String>) {
         let ended = if ended.is_empty() { String::new() } else { format!(", {ended}") };
@@ -118,7 +122,7 @@ impl Entry {
     /// Says who had come where `step` waited too long, who had not, and what those do.
     pub(super) fn meeting(&mut self, names: &Names, watch: &Watch, tails: &IndexMap<StepId, Tail>, step: StepId) {
         let wait = Wait::of(names, watch, step);
-        if let StepKind::Barrier(barrier) = names.plan.steps[step].kind {
+        if let Some(barrier) = pending(names, watch, step) {
             let arrived = watch.meeting(barrier).into_iter().flat_map(|meeting| &meeting.arrived);
             self.arrived = arrived.map(|(step, _)| names.plan.steps[*step].stream).collect();
         }

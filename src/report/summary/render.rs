@@ -1,9 +1,10 @@
 //! The summary as text: origins first, the verdict on the last line.
 
 use super::super::watch::Done;
-use super::super::{paint, verdict, visible, words};
+use super::super::{paint, verdict, words};
 use super::origin::{Entry, Suffering};
 use super::{Summary, meetings};
+use crate::diagnostic::visible;
 use crate::event::{Origin, Urgency};
 use crate::plan::{StepId, StepKind};
 
@@ -162,7 +163,7 @@ fn last_line(summary: &Summary) -> String {
 
 /// `3 passed`, `1 failed`, ...; nothing where all passed.
 fn counts(summary: &Summary) -> Vec<String> {
-    const WORDS: [(Done, &str); 9] = [
+    const WORDS: [(Done, &str); 10] = [
         (Done::Passed, "passed"),
         (Done::Failed, "failed"),
         (Done::TimedOut, "timed out"),
@@ -172,19 +173,15 @@ fn counts(summary: &Summary) -> Vec<String> {
         (Done::Cancelled, "cancelled"),
         (Done::Skipped, "skipped"),
         (Done::NotYet, "never started"),
+        (Done::Excused, "failed as they may"),
     ];
-    let (mut counts, mut allowed) = ([0_usize; 9], 0);
-    for (step, done) in summary.watch.steps.iter() {
-        if matches!(done, Done::Failed | Done::TimedOut) && summary.names.may_fail(step) {
-            allowed += 1;
-        } else if let Some(at) = WORDS.iter().position(|(word, _)| word == done) {
-            counts[at] += 1;
-        }
+    let mut counts = [0_usize; WORDS.len()];
+    for done in summary.watch.steps.values() {
+        counts[WORDS.iter().position(|(word, _)| word == done).unwrap_or_default()] += 1;
     }
     if counts[0] == summary.watch.steps.len() {
         return Vec::new();
     }
-    let allowed = (allowed > 0).then(|| format!("{allowed} failed as they may"));
     let shown = counts.iter().zip(WORDS).filter(|(count, _)| **count > 0);
-    shown.map(|(count, (_, word))| format!("{count} {word}")).chain(allowed).collect()
+    shown.map(|(count, (_, word))| format!("{count} {word}")).collect()
 }

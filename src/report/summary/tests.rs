@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use super::super::story::Story;
 use super::*;
 use crate::event::{Channel, Reason};
+use crate::plan::StepKind;
 
 #[track_caller]
 fn told(story: &Story) -> String {
@@ -159,35 +160,98 @@ fn faults_of_the_surroundings_are_told_apart() {
     ");
 }
 
-#[test]
-fn a_background_process_that_died_is_shown_with_its_output() {
-    let story = Story::new("web: $ serve; $ probe\ndb: barrier b\nx: barrier b");
+/// `web` has a background process, `httpd`, and runs `$ probe`; it prints and dies.
+fn a_death() -> Story {
+    let story = Story::new("web: $ serve; $ probe; barrier b\ndb: barrier b");
     let (serve, probe) = (story.step("web", "$ serve"), story.step("web", "$ probe"));
-    let wait = story.step("db", "barrier b");
     let story = story.plan(|plan| {
         let StepKind::Run(code) = plan.steps[serve].kind else { unreachable!() };
         let every = Duration::from_secs(1);
         let handle = crate::plan::Handle { name: "httpd".into(), step: serve, code, ready: None, alive: None, every };
         plan.steps[serve].kind = StepKind::Start(plan.handles.push(handle));
     });
-    let story = story
+    story
         .at(0, Event::StepStarted(serve, 1))
         .at(1, Event::StepEnded(serve, Outcome::Passed))
         .at(2, Event::StepStarted(probe, 1))
         .at(3, Event::Output(serve, Channel::Stderr, "panic: no space left".into()))
         .at(4, Event::ProcessEnded(serve, Exit::Signal(6)))
-        .at(5, Event::StepEnded(probe, Outcome::Failed(Reason::Background(serve, "httpd died early".into()))))
+}
+
+#[test]
+fn a_background_process_that_died_is_an_origin() {
+    let story = a_death();
+    let (serve, probe, wait) =
+        (story.step("web", "$ serve"), story.step("web", "$ probe"), story.step("db", "barrier"));
+    let story = story
+        .at(5, Event::StepEnded(wait, Outcome::Broken(Origin::Step(serve))))
+        .at(5, Event::StepEnded(probe, Outcome::Cancelled(Cause::Stream(Origin::Step(serve)))))
+        .at(6, Event::RunEnded(FAILED));
+    assert_snapshot!(told(&story), @"
+    web: start httpd · deploy.ms:1
+      died in the background: killed by SIGABRT
+      │ panic: no space left
+      because of it
+        db: broken at barrier b · deploy.ms:2
+        web: cancelled in $ probe · deploy.ms:1
+
+    failed in 6ms: 4 steps, 1 passed, 1 broken, 1 cancelled, 1 never started
+    ");
+}
+
+#[test]
+fn a_step_that_failed_of_a_background_process_shows_its_output() {
+    let story = a_death();
+    let (serve, probe, wait) =
+        (story.step("web", "$ serve"), story.step("web", "$ probe"), story.step("db", "barrier"));
+    let story = story
+        .at(5, Event::StepEnded(probe, Outcome::Failed(Reason::Background(serve, "httpd is not healthy".into()))))
         .at(5, Event::StepEnded(wait, Outcome::Broken(Origin::Step(serve))))
         .at(6, Event::RunEnded(FAILED));
     assert_snapshot!(told(&story), @"
     web: $ probe · deploy.ms:1
-      httpd died early
+      httpd is not healthy
         background process httpd, killed by SIGABRT · deploy.ms:1
       │ panic: no space left
       because of it
         db: broken at barrier b · deploy.ms:2
 
     failed in 6ms: 4 steps, 1 passed, 1 failed, 1 broken, 1 never started
+    ");
+}
+
+#[test]
+fn code_of_an_open_start_gate_that_times_out_misses_nobody() {
+    let story = Story::new("a: $ x; barrier go\nb: $ y; barrier go");
+    let (gate, x, y) = (story.barrier("go"), story.step("a", "$ x"), story.step("b", "$ y"));
+    let gates = |plan: &mut Plan| {
+        (plan.barriers[gate].gate, plan.barriers[gate].parties) = (true, [x, y].into());
+        plan.steps[x].extra.get_or_insert_default().gate = Some(gate);
+        plan.steps[y].extra.get_or_insert_default().gate = Some(gate);
+    };
+    let early = Event::StepEnded(x, Outcome::TimedOut(Duration::from_secs(2)));
+    let held = Story::new("a: $ x; barrier go\nb: $ y; barrier go")
+        .plan(gates)
+        .tell("0 a: starts / $ x")
+        .at(1, Event::StepReady(x));
+    assert!(told(&held.at(2000, early.clone())).contains("had come: a\n  had not: b, not begun"));
+    let open = Story::new("a: $ x; barrier go\nb: $ y; barrier go")
+        .plan(gates)
+        .tell("0 a: starts / $ x\n 0 b: starts / $ y")
+        .at(1, Event::StepReady(x))
+        .at(1, Event::StepWaiting(x))
+        .at(1501, Event::StepReady(y))
+        .tell("1501 b: releases / go")
+        .at(1501, Event::StepReleased(x))
+        .at(3501, early);
+    assert_snapshot!(told(&open), @"
+    a: $ x · deploy.ms:1
+      timed out after 2s
+
+    who waited
+      go  last: b  waited: a 1.5s
+
+    not finished in 3.5s: 4 steps, 1 timed out, 3 never started
     ");
 }
 
@@ -230,8 +294,8 @@ fn failures_that_may_be_are_counted_apart() {
 
 #[test]
 fn thousands_of_failures_are_counted() {
-    let text: String = (0..1000).map(|n| format!("s{n}: $ x; barrier b\n")).collect();
-    let lines: String = (0..1000).map(|n| format!("{n} s{n}: fails / $ x / 1\n")).collect();
+    let text = (0..1000).map(|n| format!("s{n}: $ x; barrier b\n")).collect::<Vec<_>>().concat();
+    let lines = (0..1000).map(|n| format!("{n} s{n}: fails / $ x / 1\n")).collect::<Vec<_>>().concat();
     let text = told(&Story::new(&text).tell(&lines));
     assert!(text.contains("\nand 950 more failures of their own\n") && text.lines().count() < 200);
 }

@@ -65,7 +65,7 @@ fn picks(picks: &[Pick]) -> String {
 }
 
 fn block(block: &Block) -> String {
-    block.statements.iter().map(|one| format!(" {}", statement(one))).collect()
+    block.statements.iter().fold(String::new(), |all, one| all + " " + &statement(one))
 }
 
 fn statement(statement: &Statement) -> String {
@@ -105,7 +105,7 @@ fn code(code: &Code) -> String {
 }
 
 fn options(options: &[Opt]) -> String {
-    options.iter().map(|option| format!(" {}={}", option.name.node, expr(&option.value))).collect()
+    options.iter().fold(String::new(), |all, one| all + " " + &one.name.node + "=" + &expr(&one.value))
 }
 
 fn arguments(arguments: &[Argument]) -> String {
@@ -113,7 +113,7 @@ fn arguments(arguments: &[Argument]) -> String {
         let name = one.name.as_ref().map_or(String::new(), |name| format!("{}=", name.node));
         format!(" {name}{}", expr(&one.value))
     };
-    arguments.iter().map(argument).collect()
+    arguments.iter().map(argument).collect::<Vec<_>>().concat()
 }
 
 fn text(text: &Text) -> String {

@@ -3,6 +3,9 @@
 mod code;
 mod dump;
 mod language;
+mod mistakes;
+mod pages;
+mod soup;
 
 use crate::diagnostic::{Diagnostic, FileId, Sources};
 use crate::syntax::ast::File;
@@ -36,9 +39,10 @@ fn statement(text: &str) -> String {
 fn value(text: &str) -> String {
     let mut sources = Sources::default();
     let id = sources.add("v", text);
-    super::parse_expression(id, &sources).map(|expr| dump::expr(&expr)).unwrap_or_else(|problems| {
-        problems.iter().map(|problem| concise(problem, &sources)).collect::<Vec<_>>().join("\n")
-    })
+    match super::parse_expression(id, &sources) {
+        Ok(expr) => dump::expr(&expr),
+        Err(problems) => problems.iter().map(|problem| concise(problem, &sources)).collect::<Vec<_>>().join("\n"),
+    }
 }
 
 /// `line:column CODE message`

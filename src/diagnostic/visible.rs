@@ -2,13 +2,16 @@
 
 use std::io::Write as _;
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 /// Whether a text (of whole lines) can be shown as it is. No early exit in the checks, so that they run as vectors.
-pub(super) fn passes(text: &[u8]) -> bool {
+pub fn passes(text: &[u8]) -> bool {
     is_plain(text)
         || (!text.iter().fold(false, |any, byte| any | is_suspect(*byte)) && std::str::from_utf8(text).is_ok())
 }
 
 /// Whether there is nothing in it but printable ASCII, tabs and line ends.
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from running as vectors")]
 fn is_plain(text: &[u8]) -> bool {
     let odd = |b: u8| (b.wrapping_sub(b' ') > b'~' - b' ') & (b != b'\n') & (b != b'\t');
     !text.iter().fold(false, |any, byte| any | odd(*byte))
@@ -16,6 +19,7 @@ fn is_plain(text: &[u8]) -> bool {
 
 /// Whether a byte of UTF-8 may begin something odd: a control character, or a character whose first byte is that of
 /// one which turns or hides text.
+#[expect(clippy::needless_bitwise_bool, reason = "branches would keep it from running as vectors")]
 fn is_suspect(b: u8) -> bool {
     ((b < b' ') & (b != b'\n') & (b != b'\t'))
         | (b == 0x7f)
@@ -29,7 +33,7 @@ fn is_suspect(b: u8) -> bool {
 
 /// Appends one line (without its end): `^[` for escape, `\x9b` for a byte that is not UTF-8, `<U+202E>` for what would
 /// turn or hide text. Tabs and everything printable pass.
-pub(super) fn write(line: &[u8], out: &mut Vec<u8>) {
+pub fn write(line: &[u8], out: &mut Vec<u8>) {
     if passes(line) && !line.contains(&b'\n') {
         out.extend_from_slice(line);
         return;
@@ -43,7 +47,7 @@ pub(super) fn write(line: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A text as one visible line.
-pub(super) fn text(text: &str) -> String {
+pub fn text(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     write(text.as_bytes(), &mut out);
     String::from_utf8_lossy(&out).into_owned()
@@ -51,7 +55,7 @@ pub(super) fn text(text: &str) -> String {
 
 fn characters(text: &str, out: &mut Vec<u8>) {
     let mut from = 0;
-    let suspects = text.bytes().enumerate().filter(|(_, byte)| is_suspect(*byte) | (*byte == b'\n'));
+    let suspects = text.bytes().enumerate().filter(|(_, byte)| is_suspect(*byte) || *byte == b'\n');
     for (at, _) in suspects {
         let Some(character) = text[at..].chars().next().filter(|character| is_odd(*character)) else { continue };
         out.extend_from_slice(&text.as_bytes()[from..at]);
@@ -69,11 +73,46 @@ fn characters(text: &str, out: &mut Vec<u8>) {
 fn is_odd(character: char) -> bool {
     match character {
         '\t' | ' '..='~' => false,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => true,
-        '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' => true,
-        '\u{e0000}'..='\u{e007f}' => true,
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{feff}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' => true,
         _ => character.is_control(),
     }
+}
+
+/// The first line, visible, in at most `width` columns.
+pub fn shorten(text: &str, width: usize) -> String {
+    let mut lines = text.lines();
+    let first = self::text(lines.next().unwrap_or_default());
+    if first.width() <= width { first } else { fit(&first, width) }
+}
+
+/// `text` in exactly as many columns as fit, with `…` at its end if something is missing.
+pub fn fit(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut room = width.saturating_sub(1);
+    let kept = text.chars().take_while(|character| {
+        let wide = character.width().unwrap_or(0);
+        let fits = wide <= room;
+        room = room.saturating_sub(wide);
+        fits
+    });
+    kept.chain((width > 0).then_some('…')).collect()
+}
+
+/// `text` with blanks up to `width` columns.
+pub fn pad(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
 #[cfg(test)]
@@ -130,5 +169,13 @@ mod tests {
                 assert!(!is_plain(&text), "{odd:#x} at {at}");
             }
         }
+    }
+
+    #[test]
+    fn long_and_wide_text_is_cut_at_the_column() {
+        let all = [("short", 9), ("exactly it", 10), ("too long for it", 8), ("日本語テキスト", 7), ("x", 0)];
+        assert_eq!(all.map(|(text, width)| fit(text, width)), ["short", "exactly it", "too lon…", "日本語…", ""]);
+        assert_eq!(shorten("first\nsecond", 20), "first");
+        assert_eq!(shorten("a\u{1b}[31mb\n", 20), "a^[[31mb");
     }
 }
