@@ -1,5 +1,8 @@
 //! Where code runs. A backend is only the difference: how code gets there, and how its end is made sure.
 
+pub mod local;
+pub mod scripted;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -98,6 +101,8 @@ pub struct Voice {
 /// What a step tells.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Told {
+    /// Its process has been started. Not told of one that could not be.
+    Started,
     /// It is held before its first instruction.
     Staged,
     /// It was let go, at that moment.
@@ -121,5 +126,26 @@ impl Voice {
     /// Tells something; waits while the channel is full. A run that listens no more is no error.
     pub async fn tell(&self, told: Told) {
         let _ = self.channel.send((self.step, told)).await;
+    }
+
+    /// Waits until there is room to tell something. Nothing is lost where this is dropped half-way. `None`: the run
+    /// listens no more.
+    pub async fn turn(&self) -> Option<Turn<'_>> {
+        let permit = self.channel.reserve().await.ok()?;
+        Some(Turn { step: self.step, permit })
+    }
+}
+
+/// Room to tell one thing.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    step: StepId,
+    permit: mpsc::Permit<'a, (StepId, Told)>,
+}
+
+impl Turn<'_> {
+    /// Tells it, at once.
+    pub fn tell(self, told: Told) {
+        self.permit.send((self.step, told));
     }
 }

@@ -1,7 +1,23 @@
 //! Embedded code: how holes become references that are right for the quoting around them, and how an interpreter
 //! is called with code and values. It runs nothing.
 
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod contexts;
+mod embed;
+#[cfg(test)]
+mod journey;
+mod launch;
+#[cfg(test)]
+mod nesting;
+mod python;
+mod shell;
+
 use std::sync::Arc;
+
+pub use embed::embed;
+pub use launch::{Launch, command};
 
 /// The descriptor from which a held process reads one line before its first instruction.
 pub const HOLD_FD: i32 = 8;

@@ -1,0 +1,184 @@
+//! Starts the process of a step: program, arguments, environment, folder, user and descriptors.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::Local;
+use super::environment::{nul, variable};
+use super::kin::{self, COOKIE, Claim, lead};
+use super::pump::Pump;
+use crate::backend::Job;
+use crate::code::{HOLD_FD, SCRIPT_FD};
+use crate::event::Channel;
+use crate::sys::{self, Spawn};
+
+/// A process that has just been started.
+#[derive(Debug)]
+pub(super) struct Launched {
+    /// Its id, and that of its session and group.
+    pub(super) pid: u32,
+    /// Who belongs to it.
+    pub(super) claim: Claim,
+    pub(super) stdout: Pump,
+    pub(super) stderr: Pump,
+    /// What lets it go, where it is held.
+    pub(super) hold: Option<File>,
+}
+
+/// Starts the process of `job`; the error is what is missing, in words.
+pub(super) fn launch(local: &Local, job: &Job) -> Result<Launched, String> {
+    let Pair { ours: stdout, theirs: out } = Pair::to_read()?;
+    let Pair { ours: stderr, theirs: err } = Pair::to_read()?;
+    let stdin = job.command.stdin.as_deref().map(|content| memory("stdin", content)).transpose()?;
+    let script = job.command.script.as_deref().map(|content| memory("script", content)).transpose()?;
+    let hold = if job.staged { Some(Pair::to_write()?) } else { None };
+    let stdin = stdin.as_ref().map_or(local.null.as_fd(), AsFd::as_fd);
+    let mut descriptors = vec![(stdin, 0), (out.as_fd(), 1), (err.as_fd(), 2)];
+    descriptors.extend(hold.iter().map(|pair| (pair.theirs.as_fd(), HOLD_FD)));
+    descriptors.extend(script.iter().map(|file| (file.as_fd(), SCRIPT_FD)));
+    let cookie = local.cookie();
+    let pid = start(local, job, &cookie, &descriptors)?;
+    Ok(Launched {
+        pid,
+        claim: Claim::Step { leader: pid, cookie: cookie.into_bytes(), pipes: Vec::new() },
+        stdout: Pump::new(Channel::Stdout, stdout, job.capture),
+        stderr: Pump::new(Channel::Stderr, stderr, job.capture),
+        hold: hold.map(|pair| File::from(pair.ours)),
+    })
+}
+
+fn start(local: &Local, job: &Job, cookie: &CString, descriptors: &[(BorrowedFd<'_>, i32)]) -> Result<u32, String> {
+    let dir = folder(local, job);
+    let c_dir = CString::new(dir.as_os_str().as_bytes()).map_err(|_| nul("the folder"))?;
+    let mut added = Vec::with_capacity(job.command.env.len() + 1);
+    for (name, value) in &job.command.env {
+        added.push(variable(name.as_bytes(), value)?);
+    }
+    added.push(cookie.clone());
+    let env = local.environment.block(&added);
+    let path = job.command.env.iter().rev().find(|(name, _)| &**name == "PATH").map(|(_, value)| value.as_slice());
+    let mut again = true;
+    loop {
+        let (program, argv) = words(local, job, path)?;
+        let spawn = Spawn { program: &program, argv: &argv, env: &env, dir: Some(&c_dir), descriptors };
+        match lead(|| sys::spawn(spawn)) {
+            Ok(pid) => return Ok(pid),
+            // A program that was found before may have moved since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && std::mem::take(&mut again) => {
+                local.environment.forget();
+            }
+            Err(error) => return Err(refused(&program, &dir, &error)),
+        }
+    }
+}
+
+/// The program and all arguments, the change of user included.
+fn words(local: &Local, job: &Job, path: Option<&[u8]>) -> Result<(CString, Vec<CString>), String> {
+    let [first, rest @ ..] = job.command.argv.as_slice() else {
+        return Err("there is no program to run: the argument list is empty".to_owned());
+    };
+    let program = local.environment.find(first, path)?;
+    let mut argv = Vec::with_capacity(rest.len() + 5);
+    let mut outer = None;
+    if let Some(user) = &job.user {
+        let prefix = as_user(user, job, rustix::process::geteuid().is_root())?;
+        outer = Some(local.environment.find(prefix[0].as_bytes(), path)?);
+        for word in prefix {
+            argv.push(CString::new(word).map_err(|_| nul("the name of the user"))?);
+        }
+        argv.push(program.clone());
+    } else {
+        argv.push(CString::new(first.as_slice()).map_err(|_| nul("the name of the program"))?);
+    }
+    for word in rest {
+        argv.push(CString::new(word.as_slice()).map_err(|_| nul("an argument"))?);
+    }
+    Ok((outer.unwrap_or(program), argv))
+}
+
+/// What runs a command as another user. `sudo` closes descriptors and clears the environment, all but what is named.
+fn as_user(user: &str, job: &Job, root: bool) -> Result<Vec<String>, String> {
+    if root {
+        return Ok(["runuser", "-u", user, "--"].map(str::to_owned).into());
+    }
+    if job.staged || job.command.script.is_some() {
+        return Err(format!("as user `{user}`, code that is held or very long needs mstream to run as root"));
+    }
+    let own = ["MSTREAM_RUN", "MSTREAM_STREAM", "MSTREAM_TMP", COOKIE];
+    let names: Vec<&str> = own.into_iter().chain(job.command.env.iter().map(|(name, _)| &**name)).collect();
+    let kept = format!("--preserve-env={}", names.join(","));
+    Ok(["sudo", "-n", &kept, "-u", user, "--"].map(str::to_owned).into())
+}
+
+fn folder(local: &Local, job: &Job) -> PathBuf {
+    job.dir.as_ref().map_or_else(|| local.folder.clone(), |dir| local.folder.join(dir))
+}
+
+/// Why a process could not be started.
+fn refused(program: &CString, dir: &Path, error: &io::Error) -> String {
+    let program = OsStr::from_bytes(program.to_bytes()).to_string_lossy();
+    match dir.metadata() {
+        Err(error) => return format!("the folder {} cannot be used: {error}", dir.display()),
+        Ok(found) if !found.is_dir() => return format!("{} is not a folder", dir.display()),
+        Ok(_) => {}
+    }
+    match error.raw_os_error() {
+        Some(libc::ENOENT) if Path::new(&*program).exists() => {
+            format!("`{program}` names an interpreter that does not exist, on its first line")
+        }
+        Some(libc::ENOENT) => format!("`{program}` does not exist"),
+        Some(libc::EACCES) => format!("`{program}` may not be executed, or the folder {} not entered", dir.display()),
+        Some(libc::ENOEXEC) => format!("`{program}` is no program: it has no `#!` line and no known format"),
+        Some(libc::E2BIG) => format!("`{program}` cannot be started: its arguments and environment are too long"),
+        _ => format!("`{program}` cannot be started: {error}"),
+    }
+}
+
+/// A pipe. Where we read, we never block; what the process has is as any other pipe.
+struct Pair {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Pair {
+    fn to_read() -> Result<Self, String> {
+        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| no_room(&error.into()))?;
+        fcntl_setfl(&ours, OFlags::NONBLOCK).map_err(|error| no_room(&error.into()))?;
+        Ok(Self { ours, theirs })
+    }
+
+    fn to_write() -> Result<Self, String> {
+        let Self { ours: theirs, theirs: ours } = Self::to_read()?;
+        fcntl_setfl(&theirs, OFlags::empty()).map_err(|error| no_room(&error.into()))?;
+        Ok(Self { ours, theirs })
+    }
+}
+
+/// A file in memory that holds `content`, at its start: no pipe that somebody would have to go on filling.
+fn memory(name: &str, content: &[u8]) -> Result<OwnedFd, String> {
+    let fill = || {
+        let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
+        file.write_all(content)?;
+        file.rewind()?;
+        Ok(file.into())
+    };
+    fill().map_err(|error| no_room(&error))
+}
+
+fn no_room(error: &io::Error) -> String {
+    format!("this machine has no room for one more process: {error}")
+}
+
+/// Whether a held process has come to where it reads what lets it go.
+pub(super) fn waits(pid: u32) -> bool {
+    let call = kin::content(&format!("/proc/{pid}/syscall"));
+    let mut fields = call.split(|byte| *byte == b' ');
+    fields.nth(1).is_some_and(|first| first == format!("0x{HOLD_FD:x}").as_bytes())
+}

@@ -1,0 +1,181 @@
+//! Streams of this machine. Each step is a process in a session and a group of its own.
+
+mod copy;
+mod environment;
+mod kin;
+mod launch;
+mod probe;
+mod process;
+mod pump;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{CString, OsString};
+use std::fs::{DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::io::fcntl_dupfd_cloexec;
+use tokio::sync::watch;
+
+use self::environment::Environment;
+use self::kin::{COOKIE, Claim};
+use super::{Backend, Job, Orders, Place, Session, Task, Voice};
+use crate::event::Leak;
+use crate::sys;
+
+/// Tells the streams of one mstream apart, in their cookies.
+static STREAMS: AtomicUsize = AtomicUsize::new(1);
+
+/// Opens streams of this machine.
+#[derive(Debug)]
+pub struct LocalBackend {
+    env: Vec<(OsString, OsString)>,
+    open: Arc<AtomicUsize>,
+}
+
+/// An open stream of this machine.
+#[derive(Debug)]
+struct LocalSession(Arc<Local>);
+
+/// What the processes of a stream share.
+#[derive(Debug)]
+pub(crate) struct Local {
+    environment: Environment,
+    folder: PathBuf,
+    tmp: PathBuf,
+    /// `/dev/null`, the stdin of all that have none.
+    null: OwnedFd,
+    /// How the cookies of all its processes begin, up to the number of the process.
+    cookies: String,
+    started: AtomicUsize,
+    /// How many streams of the backend are open: the last one sweeps up what nobody claims.
+    open: Arc<AtomicUsize>,
+}
+
+impl LocalBackend {
+    /// Streams whose processes inherit `env`. From now on this process looks after the orphans among its descendants.
+    pub fn new(env: Vec<(OsString, OsString)>) -> Self {
+        kin::adopt_orphans();
+        sys::seal_descriptors();
+        Self { env, open: Arc::default() }
+    }
+
+    fn enter(&self, place: &Place) -> Result<LocalSession, String> {
+        make_private(&place.tmp).map_err(|error| format!("cannot make the folder {}: {error}", place.tmp.display()))?;
+        let null = File::open("/dev/null").and_then(|null| Ok(fcntl_dupfd_cloexec(null, sys::FIRST_FREE)?));
+        let null = null.map_err(|error| format!("cannot open /dev/null: {error}"))?;
+        let own = [
+            ("MSTREAM_RUN", place.run.as_ref().as_ref()),
+            ("MSTREAM_STREAM", place.name.as_ref().as_ref()),
+            ("MSTREAM_TMP", place.tmp.as_os_str()),
+        ];
+        let number = STREAMS.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(LocalSession(Arc::new(Local {
+            environment: Environment::new(&self.env, &own),
+            folder: place.folder.clone(),
+            tmp: place.tmp.clone(),
+            null,
+            cookies: format!("{}{number}.", everybody()),
+            started: AtomicUsize::new(0),
+            open: Arc::clone(&self.open),
+        })))
+    }
+}
+
+impl Backend for LocalBackend {
+    fn open(&self, place: Place) -> Task<Result<Arc<dyn Session>, String>> {
+        let entered = self.enter(&place);
+        Box::pin(async move { entered.map(|session| Arc::new(session) as Arc<dyn Session>) })
+    }
+}
+
+impl Session for LocalSession {
+    fn host(&self) -> Arc<str> {
+        "localhost".into()
+    }
+
+    fn run(&self, job: Job, orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
+        let local = Arc::clone(&self.0);
+        Box::pin(async move { process::live(&local, job, orders, voice).await })
+    }
+
+    fn put(&self, from: PathBuf, to: String) -> Task<Result<(), String>> {
+        let to = self.0.path(&to);
+        Box::pin(async move { copy::copy(&from, &to).await })
+    }
+
+    fn get(&self, from: String, to: PathBuf) -> Task<Result<(), String>> {
+        let from = self.0.path(&from);
+        Box::pin(async move { copy::copy(&from, &to).await })
+    }
+
+    fn listens(&self, port: u16) -> Task<bool> {
+        Box::pin(async move { probe::listens(port) })
+    }
+
+    fn exists(&self, path: String) -> Task<bool> {
+        let path = self.0.path(&path);
+        Box::pin(async move { path.exists() })
+    }
+
+    fn close(&self) -> Task<Vec<Leak>> {
+        let local = Arc::clone(&self.0);
+        Box::pin(async move { local.close().await })
+    }
+}
+
+impl Local {
+    /// The cookie of the next process: `MSTREAM_STEP=PID-STREAM.NUMBER`.
+    fn cookie(&self) -> CString {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        CString::new(format!("{}{number}", self.cookies)).unwrap_or_default()
+    }
+
+    /// A path in the stream: relative ones start in its folder.
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    async fn close(&self) -> Vec<Leak> {
+        let mut claims = vec![Claim::Stream(self.cookies.clone().into_bytes())];
+        if self.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            claims.push(Claim::Nobody(everybody().into_bytes()));
+        }
+        let mut leaks = Vec::new();
+        for claim in claims {
+            leaks.extend(kin::describe(&process::remaining(&claim).await));
+            process::exterminate(&claim).await;
+        }
+        if let Err(error) = remove(&self.tmp) {
+            let command = format!("the folder {} could not be removed: {error}", self.tmp.display());
+            leaks.push(Leak { pid: 0, command: command.into() });
+        }
+        leaks
+    }
+}
+
+/// How the cookies of all processes of this mstream begin.
+fn everybody() -> String {
+    format!("{COOKIE}={}-", std::process::id())
+}
+
+/// Makes a folder that only this user can enter, and its parents.
+fn make_private(folder: &Path) -> io::Result<()> {
+    if let Some(parent) = folder.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    DirBuilder::new().mode(0o700).create(folder)
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

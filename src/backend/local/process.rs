@@ -1,0 +1,273 @@
+//! The life of one local process, from its start until nothing of it is left.
+//!
+//! The end of a step is the end of its first process, not of its pipes. What is left after that, beyond a short
+//! moment, has leaked: it is named and killed. Where the step was told to end, what is left may take its time until
+//! the order to end now.
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::Local;
+use super::kin::{self, Claim};
+use super::launch::{self, Launched};
+use super::pump::{Pump, Until};
+use crate::backend::{Job, Orders, Told, Voice};
+use crate::engine::{Captured, End, Stop};
+use crate::event::{Channel, Exit};
+use crate::sys;
+
+/// How long others may take to follow the first process of a step.
+const FOLLOW: Duration = Duration::from_millis(100);
+/// How long those who have been killed may be seen before they count as having stayed.
+const LEAVING: Duration = Duration::from_millis(30);
+/// How long the kernel may take over those that were killed.
+const DYING: Duration = Duration::from_secs(2);
+/// How long a held process may take to get to where it waits, before it is taken to be there.
+const STAGING: Duration = Duration::from_millis(250);
+
+/// Runs `job` from its start to its end, and tells `voice` all of it.
+pub(super) async fn live(local: &Local, job: Job, mut orders: watch::Receiver<Orders>, voice: Voice) {
+    let capture = job.capture;
+    let told = *orders.borrow_and_update();
+    let exit = match (told.stop, launch::launch(local, &job)) {
+        (Stop::No, Ok(launched)) => {
+            let Launched { pid, claim, stdout, stderr, hold } = launched;
+            let guard = Guard { pid, claim, over: false };
+            let mut life = Life { guard, pumps: Pumps { stdout, stderr }, hold, stop: Stop::No, orders, voice };
+            return life.run(told.released, capture).await;
+        }
+        (Stop::No, Err(words)) => Exit::NotStarted(words.into()),
+        (Stop::Gently(signal), _) => Exit::Signal(signal),
+        (Stop::Now, _) => Exit::Signal(libc::SIGKILL),
+    };
+    voice.tell(Told::Ended(End { exit, captured: None })).await;
+}
+
+struct Life {
+    guard: Guard,
+    pumps: Pumps,
+    hold: Option<std::fs::File>,
+    stop: Stop,
+    orders: watch::Receiver<Orders>,
+    voice: Voice,
+}
+
+/// Kills what is left when it is dropped before the end.
+struct Guard {
+    pid: u32,
+    claim: Claim,
+    over: bool,
+}
+
+struct Pumps {
+    stdout: Pump,
+    stderr: Pump,
+}
+
+/// What comes next in a life.
+enum Turn {
+    Ordered(bool),
+    Exited,
+    Staged,
+    Dry,
+}
+
+impl Life {
+    async fn run(&mut self, released: bool, capture: bool) {
+        self.voice.tell(Told::Started).await;
+        if released {
+            self.release().await;
+        }
+        let exit = match watch(self.guard.pid) {
+            Ok(end) => self.until_exit(&end).await,
+            Err(error) => {
+                self.guard.claim.kill();
+                Exit::NotStarted(format!("this machine has no room for one more process: {error}").into())
+            }
+        };
+        self.pumps.carry(&self.voice, Until::Dry).await;
+        self.settle().await;
+        self.guard.over = true;
+        let captured = self.captured(capture).await;
+        self.voice.tell(Told::Ended(End { exit, captured })).await;
+    }
+
+    /// Carries output and follows orders until the first process ends.
+    async fn until_exit(&mut self, end: &AsyncFd<OwnedFd>) -> Exit {
+        let started = Instant::now();
+        let mut staged = false;
+        let mut dry = false;
+        loop {
+            let listening = self.stop != Stop::Now;
+            let staging = self.hold.is_some() && !staged;
+            let turn = tokio::select! {
+                biased;
+                changed = self.orders.changed(), if listening => Turn::Ordered(changed.is_ok()),
+                _ = end.ready(Interest::READABLE) => Turn::Exited,
+                () = in_place(self.guard.pid, started), if staging => Turn::Staged,
+                () = self.pumps.carry(&self.voice, Until::End), if !dry => Turn::Dry,
+            };
+            match turn {
+                Turn::Ordered(given) => self.follow(given).await,
+                Turn::Exited => {
+                    if let Some(exit) = kin::reap(self.guard.pid) {
+                        return exit;
+                    }
+                }
+                Turn::Staged => {
+                    staged = true;
+                    self.voice.tell(Told::Staged).await;
+                }
+                Turn::Dry => dry = true,
+            }
+        }
+    }
+
+    /// Waits until nothing of the step is left, or its time to go by itself is over; then sees to it.
+    async fn settle(&mut self) {
+        let limit = Instant::now() + FOLLOW;
+        let mut pause = Duration::from_millis(1);
+        while !self.alone() {
+            let late = Instant::now() >= limit;
+            let leaving = matches!(self.stop, Stop::Gently(_)) && !self.guard.claim.members().is_empty();
+            if self.stop == Stop::Now || late && !leaving {
+                return self.finish_off().await;
+            }
+            let printing = !self.pumps.ended();
+            let given = tokio::select! {
+                biased;
+                changed = self.orders.changed() => Some(changed.is_ok()),
+                () = sleep(pause) => None,
+                () = self.pumps.carry(&self.voice, Until::End), if printing => None,
+            };
+            if let Some(given) = given {
+                self.follow(given).await;
+            }
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether nothing of the step is left that is known without a search, or, where it was told to end, at all.
+    fn alone(&mut self) -> bool {
+        if !self.pumps.ended() || kin::group_lives(self.guard.pid) {
+            let pipes = [self.pumps.stdout.name(), self.pumps.stderr.name()];
+            self.guard.claim.hold(pipes.into_iter().flatten().collect());
+            return false;
+        }
+        self.stop == Stop::No || self.guard.claim.members().is_empty()
+    }
+
+    /// Names those who stayed without being told to go, and kills everybody.
+    async fn finish_off(&mut self) {
+        let members = self.guard.claim.members();
+        if self.stop == Stop::No && !members.is_empty() {
+            self.voice.tell(Told::Leaked(kin::describe(&members))).await;
+        }
+        let immortal = exterminate(&self.guard.claim).await;
+        if self.stop != Stop::No && !immortal.is_empty() {
+            self.voice.tell(Told::Leaked(kin::describe(&immortal))).await;
+        }
+        self.pumps.carry(&self.voice, Until::Dry).await;
+    }
+
+    /// Does what has been ordered; `given` is false where there is nobody any more to give orders.
+    async fn follow(&mut self, given: bool) {
+        let orders = *self.orders.borrow_and_update();
+        let stop = if given { orders.stop } else { Stop::Now };
+        if stop > self.stop {
+            self.stop = stop;
+            match stop {
+                Stop::No => {}
+                Stop::Gently(signal) => self.guard.claim.signal(signal),
+                Stop::Now => self.guard.claim.kill(),
+            }
+        }
+        if orders.released {
+            self.release().await;
+        }
+    }
+
+    /// Lets a held process go. One that has died meanwhile tells so by its end.
+    async fn release(&mut self) {
+        if let Some(mut hold) = self.hold.take() {
+            let _ = hold.write_all(b"\n");
+            self.voice.tell(Told::Released(Instant::now())).await;
+        }
+    }
+
+    /// What a `let` keeps; what it could not keep is told.
+    async fn captured(&mut self, capture: bool) -> Option<Box<Captured>> {
+        let (stdout, out) = self.pumps.stdout.captured();
+        let (stderr, err) = self.pumps.stderr.captured();
+        for (channel, dropped) in [(Channel::Stdout, out), (Channel::Stderr, err)] {
+            if dropped > 0 {
+                self.voice.tell(Told::Cut(channel, dropped)).await;
+            }
+        }
+        capture.then(|| Box::new(Captured { stdout, stderr }))
+    }
+}
+
+impl Pumps {
+    async fn carry(&mut self, voice: &Voice, until: Until) {
+        tokio::join!(self.stdout.carry(voice, until), self.stderr.carry(voice, until));
+    }
+
+    fn ended(&self) -> bool {
+        self.stdout.ended() && self.stderr.ended()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.over {
+            self.claim.kill();
+            kin::abandon(self.pid);
+        }
+    }
+}
+
+/// Who belongs to the claim and is not just about to end.
+pub(super) async fn remaining(claim: &Claim) -> Vec<kin::Process> {
+    let limit = Instant::now() + LEAVING;
+    loop {
+        let members = claim.members();
+        if members.is_empty() || Instant::now() >= limit {
+            return members;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Kills everybody that belongs to the claim; who is still there when the kernel has had its time.
+pub(super) async fn exterminate(claim: &Claim) -> Vec<kin::Process> {
+    let limit = Instant::now() + DYING;
+    loop {
+        claim.kill();
+        let left = claim.members();
+        if left.is_empty() || Instant::now() >= limit {
+            return left;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Something to wait for the end of a process with.
+fn watch(pid: u32) -> std::io::Result<AsyncFd<OwnedFd>> {
+    let pid = Pid::from_raw(pid.cast_signed()).ok_or(rustix::io::Errno::SRCH)?;
+    sys::watch(pidfd_open(pid, PidfdFlags::empty())?).map_err(|(_, error)| error)
+}
+
+/// Waits until a held process waits to be let go, or has had the time to.
+async fn in_place(pid: u32, started: Instant) {
+    while !launch::waits(pid) && started.elapsed() < STAGING {
+        sleep(Duration::from_millis(1)).await;
+    }
+}

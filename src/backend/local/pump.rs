@@ -1,0 +1,202 @@
+//! Carries what a process prints from its pipe to its voice, as bytes, in pieces of bounded size.
+
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::fs::fstat;
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::backend::{Told, Voice};
+use crate::event::Channel;
+use crate::sys;
+
+/// How much is kept of one channel for a `let`.
+const KEPT: usize = 16 << 20;
+/// The largest piece, and the size of a new pipe: a piece of this size says that the process is busy.
+const PIECE: usize = 64 << 10;
+/// The size of the pipe of a busy process.
+const WIDE: usize = 1 << 20;
+/// The first piece of a process that may never print more.
+const SIP: usize = 4 << 10;
+/// The pause between two looks where this user may watch no more descriptors.
+const UNWATCHED: Duration = Duration::from_millis(5);
+/// How much a drain reads at most: all that a pipe can hold, and no more where somebody goes on filling it.
+const DRAINED: usize = 2 * WIDE;
+
+/// One channel of one process.
+#[derive(Debug)]
+pub(super) struct Pump {
+    channel: Channel,
+    pipe: Pipe,
+    wide: bool,
+    buffer: Vec<u8>,
+    /// Read, and not yet told.
+    piece: Option<Bytes>,
+    captured: Option<Vec<u8>>,
+    dropped: u64,
+}
+
+#[derive(Debug)]
+enum Pipe {
+    /// Not yet waited for, or nothing more can be watched.
+    Plain(OwnedFd),
+    Watched(AsyncFd<OwnedFd>),
+    Ended,
+}
+
+/// How far to carry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Until {
+    /// As long as anybody can write.
+    End,
+    /// What is there now.
+    Dry,
+}
+
+impl Pump {
+    /// Carries from `pipe`, whose reading end does not block, and keeps it too where `capture`.
+    pub(super) fn new(channel: Channel, pipe: OwnedFd, capture: bool) -> Self {
+        let captured = capture.then(Vec::new);
+        Self { channel, pipe: Pipe::Plain(pipe), wide: false, buffer: Vec::new(), piece: None, captured, dropped: 0 }
+    }
+
+    /// Carries on. What this loses when it is dropped half-way: nothing, the next call goes on from there.
+    pub(super) async fn carry(&mut self, voice: &Voice, until: Until) {
+        let mut read = 0;
+        loop {
+            if self.piece.is_some() {
+                let turn = voice.turn().await;
+                if let (Some(turn), Some(piece)) = (turn, self.piece.take()) {
+                    turn.tell(Told::Output(self.channel, piece));
+                }
+            }
+            let more = match until {
+                Until::Dry if read >= DRAINED => return,
+                Until::Dry => self.read(),
+                Until::End => self.wait().await,
+            };
+            match more {
+                Some(length) => read += length,
+                None => return,
+            }
+        }
+    }
+
+    /// Whether nobody can write any more and all has been told.
+    pub(super) fn ended(&self) -> bool {
+        matches!(self.pipe, Pipe::Ended) && self.piece.is_none()
+    }
+
+    /// The name of the pipe as `/proc/PID/fd` shows it, while somebody may hold it.
+    pub(super) fn name(&self) -> Option<String> {
+        let found = match &self.pipe {
+            Pipe::Plain(pipe) => fstat(pipe),
+            Pipe::Watched(pipe) => fstat(pipe.get_ref()),
+            Pipe::Ended => return None,
+        };
+        found.ok().map(|it| format!("pipe:[{}]", it.st_ino))
+    }
+
+    /// What was captured, and how much was not.
+    pub(super) fn captured(&mut self) -> (Vec<u8>, u64) {
+        (self.captured.take().unwrap_or_default(), self.dropped)
+    }
+
+    /// Reads what is there: how much, `None` if nothing.
+    fn read(&mut self) -> Option<usize> {
+        let read = match &self.pipe {
+            Pipe::Plain(pipe) => fill(pipe, &mut self.buffer),
+            Pipe::Watched(pipe) => fill(pipe.get_ref(), &mut self.buffer),
+            Pipe::Ended => return None,
+        };
+        self.take(read)
+    }
+
+    /// Reads what comes next: how much, `None` at the end.
+    async fn wait(&mut self) -> Option<usize> {
+        self.watch();
+        let buffer = &mut self.buffer;
+        let read = match &self.pipe {
+            Pipe::Watched(pipe) => pipe.async_io(Interest::READABLE, |pipe| Ok(fill(pipe, buffer)?)).await,
+            Pipe::Plain(_) => {
+                tokio::time::sleep(UNWATCHED).await;
+                self.read();
+                return (!matches!(self.pipe, Pipe::Ended)).then_some(0);
+            }
+            Pipe::Ended => return None,
+        };
+        self.take(read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+    }
+
+    fn watch(&mut self) {
+        self.pipe = match std::mem::replace(&mut self.pipe, Pipe::Ended) {
+            Pipe::Plain(pipe) => match sys::watch(pipe) {
+                Ok(pipe) => Pipe::Watched(pipe),
+                Err((pipe, _)) => Pipe::Plain(pipe),
+            },
+            other @ (Pipe::Watched(_) | Pipe::Ended) => other,
+        };
+    }
+
+    fn take(&mut self, read: Result<usize, Errno>) -> Option<usize> {
+        match read {
+            Ok(length @ 1..) => {
+                self.keep();
+                self.piece = Some(self.cut());
+                Some(length)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == ErrorKind::Interrupted => Some(0),
+            Ok(0) | Err(_) => {
+                self.pipe = Pipe::Ended;
+                None
+            }
+        }
+    }
+
+    /// Keeps what the buffer holds for the `let`, as far as there is room.
+    fn keep(&mut self) {
+        let Some(captured) = &mut self.captured else { return };
+        let room = (KEPT - captured.len()).min(self.buffer.len());
+        captured.extend_from_slice(&self.buffer[..room]);
+        self.dropped += (self.buffer.len() - room) as u64;
+    }
+
+    /// The buffer as a piece of its own: given away if it is well filled, else copied, so that many small pieces do
+    /// not hold many large buffers.
+    fn cut(&mut self) -> Bytes {
+        if self.buffer.len() == self.buffer.capacity() && self.buffer.capacity() < PIECE {
+            let piece = Bytes::copy_from_slice(&self.buffer);
+            self.buffer = Vec::with_capacity(PIECE);
+            return piece;
+        }
+        if self.buffer.len() * 2 >= self.buffer.capacity() && self.buffer.capacity() >= PIECE {
+            self.widen();
+            return Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)));
+        }
+        let piece = Bytes::copy_from_slice(&self.buffer);
+        self.buffer.clear();
+        piece
+    }
+
+    fn widen(&mut self) {
+        if let Pipe::Watched(pipe) = &self.pipe
+            && !std::mem::replace(&mut self.wide, true)
+        {
+            // Refused where the user's share of pipe memory is used up: then it stays as it is.
+            let _ = rustix::pipe::fcntl_setpipe_size(pipe, WIDE);
+        }
+    }
+}
+
+fn fill(pipe: &OwnedFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
+    if buffer.capacity() == 0 {
+        buffer.reserve_exact(SIP);
+    }
+    rustix::io::read(pipe, spare_capacity(buffer))
+}

@@ -1,0 +1,107 @@
+//! The run for real: carries out what the engine decides, and tells it what came of that. It decides nothing.
+//!
+//! One loop takes one thing at a time: somebody asks to stop, a step tells something, a deadline comes, a task ends.
+//! All tasks belong to one set; a panic in one of them ends its step or stream, and never hangs the run.
+
+mod carry;
+mod files;
+mod gate;
+mod job;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError};
+use tokio::time::{Instant, sleep_until};
+
+use self::carry::{Carrier, Done};
+use crate::backend::{Backend, Told};
+use crate::diagnostic::Sources;
+use crate::engine::{Input, Limits};
+use crate::event::{Record, Urgency, Verdict};
+use crate::plan::{Plan, StepId};
+use crate::syntax::Value;
+
+/// How much may be on its way from the steps to the loop. What is told beyond waits, and so do those who print.
+const ON_ITS_WAY: usize = 256;
+
+/// What a run is made of.
+pub struct Run<'a> {
+    /// What to run.
+    pub plan: Arc<Plan>,
+    /// What bounds it.
+    pub limits: Limits,
+    /// What `secret("NAME")` stands for.
+    pub secrets: Arc<IndexMap<Arc<str>, Value>>,
+    /// What opens streams, by kind.
+    pub backends: &'a IndexMap<Arc<str>, Arc<dyn Backend>>,
+    /// Where it has its files.
+    pub home: Home,
+    /// The texts of the scenario, so that messages of interpreters name its lines.
+    pub sources: &'a Sources,
+    /// Who asks to stop, and how.
+    pub stops: mpsc::Receiver<Urgency>,
+}
+
+/// Where a run has its files.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The id of the run.
+    pub id: Arc<str>,
+    /// The folder of the scenario: `put` reads from here, local steps start here.
+    pub folder: PathBuf,
+    /// A private folder; each stream gets one of its own below it.
+    pub tmp: PathBuf,
+    /// What `get` brings goes here, one folder a stream.
+    pub files: PathBuf,
+}
+
+/// What the loop takes.
+enum Next {
+    Asked(Option<Urgency>),
+    Told(StepId, Told),
+    Due,
+    Finished(Result<(Id, Done), JoinError>),
+    Stuck,
+}
+
+/// Runs the plan, hands every event to `record` as it happens, and returns what the run comes to. Dropped half-way, it
+/// takes the processes of local streams with it.
+pub async fn run(run: Run<'_>, record: &mut dyn FnMut(&Record)) -> Verdict {
+    let (voices, mut told) = mpsc::channel(ON_ITS_WAY);
+    let Run { plan, limits, secrets, backends, home, sources, mut stops } = run;
+    let world = carry::World { plan, backends, home, sources, scale: limits.scale };
+    let mut carrier = Carrier::new(world, limits, secrets, voices, record);
+    carrier.take(Input::Begin);
+    let mut asking = true;
+    while !carrier.done() {
+        let deadline = carrier.deadline();
+        let due = deadline.unwrap_or_else(Instant::now);
+        let (busy, waiting) = (carrier.busy(), deadline.is_some());
+        let next = tokio::select! {
+            biased;
+            asked = stops.recv(), if asking => Next::Asked(asked),
+            Some((step, told)) = told.recv() => Next::Told(step, told),
+            () = sleep_until(due), if waiting => Next::Due,
+            finished = carrier.finished(), if busy => Next::Finished(finished),
+            () = std::future::ready(()), if !busy && !waiting => Next::Stuck,
+        };
+        match next {
+            Next::Asked(Some(urgency)) => carrier.take(Input::Interrupt(urgency)),
+            Next::Asked(None) => asking = false,
+            Next::Told(step, told) => carrier.told(step, told),
+            Next::Due => carrier.take(Input::Tick),
+            Next::Finished(finished) => carrier.settle(finished),
+            Next::Stuck => {
+                carrier.give_up();
+                break;
+            }
+        }
+    }
+    carrier.end().await
+}
