@@ -1,7 +1,7 @@
 //! Plans for tests, from a line a stream: `a: $ build; barrier ready; signal up; wait down; finally; $ clean`.
 //!
 //! It says less than the language on purpose: what waits and what runs, nothing else. Beyond the steps above:
-//! `? $ code` may fail; `$(timeout=1s retry=2 every=1s exit=3) code`; `barrier ready within 5s`; `together go $ code` is
+//! `? $ code` may fail; `$(timeout=1s retry=2 every=1s exit=3) code`; `barrier ready within 5s`, and so `wait` and `join`; `together go $ code` is
 //! `synchronized`; `start web $ code`, `prepare load $ code`, `stop web`, `trigger load`, `join load`;
 //! `let x $ code`, `let x = 5`, `let y = x`; `use x $ code`, `host b $ code`, `end b $ code` wait for a value, an
 //! address, the end of a stream; `when x $ code`; `expect x.exit == 0`, `expect x`, `expect not b.success`;
@@ -79,7 +79,7 @@ impl<'a> Sketch<'a> {
         self.streams.insert(name.split_once('@').map_or(name, |(name, _)| name), count(self.streams.len()));
         for part in steps {
             match part.split(' ').collect::<Vec<_>>()[..] {
-                ["let", name, ..] => {
+                ["let", name, ..] | ["when", _, "let", name, ..] => {
                     let made = Produced { name: name.into(), step: StepId(0), users: Vec::new() };
                     self.values.insert(name, self.plan.values.push(made));
                 }
@@ -170,15 +170,23 @@ impl<'a> Sketch<'a> {
                 extra.name = Some(name.into());
                 StepKind::Signal
             }
-            ["wait", name] => {
+            ["wait", name] | ["wait", name, "within", _] => {
+                extra.timeout = part.split(' ').nth(3).and_then(seconds);
                 self.to.entry(name).or_default().push(id);
                 StepKind::Wait(SignalId(0))
             }
-            ["start" | "prepare" | "stop" | "trigger" | "join", name, ..] => self.background(part, name, span),
+            ["start" | "prepare" | "stop" | "trigger" | "join", name, ..] => {
+                extra.timeout = part.split_once(" within ").and_then(|(_, time)| seconds(time));
+                self.background(part, name, span)
+            }
             ["let", name, ..] => self.make(part, name, span, extra),
             ["use", name, ..] => self.needs(part, Need::Value(self.values[name]), span, extra),
             ["host", name, ..] => self.needs(part, Need::Host(self.streams[name]), span, extra),
             ["end", name, ..] => self.needs(part, Need::End(self.streams[name]), span, extra),
+            ["when", name, "let", made, ..] => {
+                extra.when = Some(self.expression(name, extra));
+                self.make(part, made, span, extra)
+            }
             ["when", name, ..] => {
                 extra.when = Some(self.expression(name, extra));
                 StepKind::Run(self.code(part, span))
@@ -259,8 +267,8 @@ impl<'a> Sketch<'a> {
     }
 
     fn code(&mut self, part: &str, span: Span) -> CodeId {
-        let (may_fail, part) = part.strip_prefix("? ").map_or((false, part), |rest| (true, rest));
-        let (_, code) = part.split_once('$').expect("`$ code`");
+        let (before, code) = part.split_once('$').expect("`$ code`");
+        let may_fail = before.trim_end().ends_with('?');
         let mut options = Options { may_fail, ..Options::default() };
         let (given, text) = code.strip_prefix('(').and_then(|rest| rest.split_once(") ")).unwrap_or(("", code));
         for option in given.split(' ').filter_map(|option| option.split_once('=')) {

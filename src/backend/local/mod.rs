@@ -7,6 +7,7 @@ mod launch;
 mod probe;
 mod process;
 mod pump;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use self::environment::Environment;
 use self::kin::{COOKIE, Claim};
+use self::spare::Spares;
 use super::{Backend, Job, Orders, Place, Session, Task, Voice};
 use crate::event::Leak;
 use crate::sys;
@@ -36,6 +38,7 @@ static STREAMS: AtomicUsize = AtomicUsize::new(1);
 pub struct LocalBackend {
     env: Vec<(OsString, OsString)>,
     open: Arc<AtomicUsize>,
+    spares: Arc<Spares>,
 }
 
 /// An open stream of this machine.
@@ -55,6 +58,7 @@ pub(crate) struct Local {
     started: AtomicUsize,
     /// How many streams of the backend are open: the last one sweeps up what nobody claims.
     open: Arc<AtomicUsize>,
+    spares: Arc<Spares>,
 }
 
 impl LocalBackend {
@@ -62,7 +66,7 @@ impl LocalBackend {
     pub fn new(env: Vec<(OsString, OsString)>) -> Self {
         kin::adopt_orphans();
         sys::seal_descriptors();
-        Self { env, open: Arc::default() }
+        Self { env, open: Arc::default(), spares: Arc::default() }
     }
 
     fn enter(&self, place: &Place) -> Result<LocalSession, String> {
@@ -84,6 +88,7 @@ impl LocalBackend {
             cookies: format!("{}{number}.", everybody()),
             started: AtomicUsize::new(0),
             open: Arc::clone(&self.open),
+            spares: Arc::clone(&self.spares),
         })))
     }
 }
@@ -143,6 +148,7 @@ impl Local {
     }
 
     async fn close(&self) -> Vec<Leak> {
+        self.spares.clear();
         let mut claims = vec![Claim::Stream(self.cookies.clone().into_bytes())];
         if self.open.fetch_sub(1, Ordering::Relaxed) == 1 {
             claims.push(Claim::Nobody(everybody().into_bytes()));

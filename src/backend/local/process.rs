@@ -34,14 +34,17 @@ const STAGING: Duration = Duration::from_millis(250);
 
 /// Runs `job` from its start to its end, and tells `voice` all of it.
 pub(super) async fn live(local: &Local, job: Job, mut orders: watch::Receiver<Orders>, voice: Voice) {
-    let capture = job.capture;
     let told = *orders.borrow_and_update();
     let exit = match (told.stop, launch::launch(local, &job)) {
         (Stop::No, Ok(launched)) => {
             let Launched { pid, claim, stdout, stderr, hold } = launched;
             let guard = Guard { pid, claim, over: false };
             let mut life = Life { guard, pumps: Pumps { stdout, stderr }, hold, stop: Stop::No, orders, voice };
-            return life.run(told.released, capture).await;
+            let end = watch(pid);
+            local.spares.tidy();
+            life.run(told.released, &job, end.as_ref()).await;
+            local.spares.ended(Used { _pumps: life.pumps, _end: end.ok() });
+            return;
         }
         (Stop::No, Err(words)) => Exit::NotStarted(words.into()),
         (Stop::Gently(signal), _) => Exit::Signal(signal),
@@ -59,6 +62,13 @@ struct Life {
     voice: Voice,
 }
 
+/// What an ended process has used, to be closed when there is time.
+#[derive(Debug)]
+pub(super) struct Used {
+    _pumps: Pumps,
+    _end: Option<AsyncFd<OwnedFd>>,
+}
+
 /// Kills what is left when it is dropped before the end.
 struct Guard {
     pid: u32,
@@ -66,6 +76,7 @@ struct Guard {
     over: bool,
 }
 
+#[derive(Debug)]
 struct Pumps {
     stdout: Pump,
     stderr: Pump,
@@ -80,13 +91,15 @@ enum Turn {
 }
 
 impl Life {
-    async fn run(&mut self, released: bool, capture: bool) {
-        self.voice.tell(Told::Started).await;
+    async fn run(&mut self, released: bool, job: &Job, end: Result<&AsyncFd<OwnedFd>, &std::io::Error>) {
+        if job.watched {
+            self.voice.tell(Told::Started).await;
+        }
         if released {
             self.release().await;
         }
-        let exit = match watch(self.guard.pid) {
-            Ok(end) => self.until_exit(&end).await,
+        let exit = match end {
+            Ok(end) => self.until_exit(end).await,
             Err(error) => {
                 self.guard.claim.kill();
                 Exit::NotStarted(format!("this machine has no room for one more process: {error}").into())
@@ -95,7 +108,7 @@ impl Life {
         self.pumps.carry(&self.voice, Until::Dry).await;
         self.settle().await;
         self.guard.over = true;
-        let captured = self.captured(capture).await;
+        let captured = self.captured(job.capture).await;
         self.voice.tell(Told::Ended(End { exit, captured })).await;
     }
 

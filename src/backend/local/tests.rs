@@ -138,7 +138,7 @@ fn inherited(name: &str) -> Option<OsString> {
 fn exec(argv: &[&str]) -> Job {
     let argv = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
     let command = Command { argv, ..Command::default() };
-    Job { step: StepId(0), command, dir: None, user: None, staged: false, capture: false }
+    Job { step: StepId(0), command, dir: None, user: None, staged: false, watched: false, capture: false }
 }
 
 fn sh(code: &str) -> Job {

@@ -269,3 +269,73 @@ fn a_prepared_process_has_its_own_timeout_from_its_release() {
     12s ended, exit code 4
     ");
 }
+
+#[test]
+fn a_wait_that_takes_too_long_stops_the_process() {
+    assert_snapshot!(story("a: prepare load $ 60s stubborn; trigger load; join load within 3s; $ never", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: prepare load: started
+    0ms a: prepare load: ready
+    0ms a: prepare load: passed
+    0ms a: trigger load: started
+    0ms > release a: prepare load
+    0ms a: prepare load: released
+    0ms a: trigger load: passed
+    0ms a: wait load: started
+    0ms a: wait load: waits
+    3s > signal 15 to a: prepare load
+    13s > kill a: prepare load
+    13s a: prepare load: process ended, Signal(9)
+    13s a: wait load: timed out after 3s
+    13s a: never: Skipped
+    13s > close a
+    13s a: closed
+    13s ended, exit code 4
+    ");
+}
+
+#[test]
+fn what_has_ended_is_stopped_in_vain_and_not_released() {
+    assert_snapshot!(story("a: prepare load $ 1s; stop load; stop load; trigger load", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: prepare load: started
+    0ms a: prepare load: ready
+    0ms a: prepare load: passed
+    0ms a: stop load: started
+    0ms > signal 15 to a: prepare load
+    0ms a: prepare load: process ended, Signal(15)
+    0ms a: stop load: passed
+    0ms a: stop load: started
+    0ms a: stop load: passed
+    0ms a: trigger load: started
+    0ms a: trigger load: failed, `load` had ended before it was released
+    0ms > close a
+    0ms a: closed
+    0ms ended, exit code 1
+    ");
+}
+
+#[test]
+fn a_start_that_may_fail_may_die() {
+    assert_snapshot!(story("a: start web ? $ 1s exit 1; $ 2s; finally; expect a.success", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: start web: started
+    0ms a: start web: ready
+    0ms a: start web: passed
+    0ms a: 2s: started
+    1s a: start web: process ended, Status(1)
+    2s a: 2s: passed
+    2s a: cleanup
+    2s a: expect: started
+    2s a: expect: failed, a.success; a.success is false
+    2s > close a
+    2s a: closed
+    2s ended, exit code 1
+    ");
+}

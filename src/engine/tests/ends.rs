@@ -246,3 +246,62 @@ fn the_top_level_finally_comes_last_and_judges_the_whole() {
     5s ended, exit code 1
     ");
 }
+
+#[test]
+fn a_stream_lost_in_its_finally_is_closed_all_the_same() {
+    assert_snapshot!(story("a: $ 1s; finally; $ 60s; $ never", "3s lost a"), @r#"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: 1s: started
+    1s a: 1s: passed
+    1s a: cleanup
+    1s a: 60s: started
+    3s a: Lost("gone")
+    3s a: 60s: Lost("gone")
+    3s a: never: Skipped
+    3s > close a
+    3s a: closed
+    3s ended, exit code 3
+    "#);
+}
+
+#[test]
+fn a_stream_that_does_not_close_counts_as_a_leak() {
+    assert_snapshot!(story("a: $ 1s", "0s stuck a"), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: 1s: started
+    1s a: 1s: passed
+    1s > close a
+    1m1s a: closed
+    1m1s ended, exit code 5
+    ");
+}
+
+#[test]
+fn a_finally_whose_stream_cannot_be_opened_fails() {
+    assert_snapshot!(story("a: $ 2s; let x $ prints 1
+        b@x: barrier go; finally; $ clean
+        c: barrier go", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: 2s: started
+    0ms b: barrier go: started
+    0ms b: barrier go: waits
+    0ms c: barrier go: started
+    0ms go: all there, last c
+    0ms b: barrier go: passed
+    0ms c: barrier go: passed
+    0ms b: cleanup
+    0ms b: clean: failed, a value that opens the stream was never made
+    2s a: 2s: passed
+    2s a: let x: started
+    2s a: let x: passed
+    2s > close a
+    2s a: closed
+    2s ended, exit code 1
+    ");
+}

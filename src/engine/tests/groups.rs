@@ -163,3 +163,75 @@ fn values_of_a_group_are_there_for_others_when_it_is_over() {
     2s ended, exit code 0
     ");
 }
+
+#[test]
+fn an_outer_group_takes_what_an_inner_one_gives_up() {
+    assert_snapshot!(story("a: retry 2 5s {; $ out; retry 2 1s {; $ fails 3; }; }", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: out: started
+    0ms a: out: passed
+    0ms a: fails 3: started
+    0ms a: fails 3: failed, Status(1), again in 1s
+    1s a: fails 3: started, 2
+    1s a: fails 3: failed, Status(1), again in 5s
+    6s a: out: started, 2
+    6s a: out: passed
+    6s a: fails 3: started, 3
+    6s a: fails 3: failed, Status(1), again in 1s
+    7s a: fails 3: started, 4
+    7s a: fails 3: passed
+    7s > close a
+    7s a: closed
+    7s ended, exit code 0
+    ");
+}
+
+#[test]
+fn an_interrupt_between_two_rounds_ends_the_group() {
+    assert_snapshot!(story("a: retry 3 9s {; $ exit 1; }; $ never
+        b: repeat 60s 9s {; $ 1s; }; $ never", "3s interrupt"), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms b: opening
+    0ms a: opened
+    0ms b: opened
+    0ms a: exit 1: started
+    0ms b: 1s: started
+    0ms a: exit 1: failed, Status(1), again in 9s
+    1s b: 1s: passed
+    3s Interrupted(Orderly)
+    3s a: exit 1: Cancelled(Interrupt)
+    3s a: never: Skipped
+    3s > close a
+    3s b: never: Skipped
+    3s > close b
+    3s a: closed
+    3s b: closed
+    3s ended, exit code 130
+    ");
+}
+
+#[test]
+fn values_of_a_group_that_fails_are_broken() {
+    assert_snapshot!(story("a: retry 1 1s {; let x $ prints 1; $ exit 1; }
+        b: use x $ 1s", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms b: opening
+    0ms a: opened
+    0ms b: opened
+    0ms a: let x: started
+    0ms b: 1s: waits
+    0ms a: let x: passed
+    0ms a: exit 1: started
+    0ms a: exit 1: failed, Status(1)
+    0ms b: 1s: broken by a: exit 1
+    0ms > close a
+    0ms > close b
+    0ms a: closed
+    0ms b: closed
+    0ms ended, exit code 1
+    ");
+}

@@ -224,3 +224,23 @@ fn a_plan_without_streams_ends_at_once() {
     0ms ended, exit code 0
     ");
 }
+
+#[test]
+fn at_once_spares_the_top_level_finally_too() {
+    assert_snapshot!(story("a: $ 60s
+        finale: $ report", "3s interrupt; 3s interrupt"), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: 60s: started
+    3s Interrupted(Orderly)
+    3s > signal 15 to a: 60s
+    3s Interrupted(AtOnce)
+    3s > kill a: 60s
+    3s a: 60s: Cancelled(Interrupt)
+    3s > close a
+    3s a: closed
+    3s finale: report: Skipped
+    3s ended, exit code 130
+    ");
+}

@@ -267,3 +267,116 @@ fn a_signal_of_a_finally_is_broken_where_the_finally_cannot_run() {
     0ms ended, exit code 3
     "#);
 }
+
+#[test]
+fn a_value_whose_step_is_skipped_is_absent() {
+    assert_snapshot!(story("a: let x = false; when x let y $ prints 1
+        b: use y $ 1s; expect y.exit == 0", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms b: opening
+    0ms a: opened
+    0ms b: opened
+    0ms a: let x: started
+    0ms a: let x: passed
+    0ms b: 1s: waits
+    0ms a: let y: Skipped
+    0ms b: 1s: started
+    0ms > close a
+    0ms a: closed
+    1s b: 1s: passed
+    1s b: expect: started
+    1s b: expect: failed, `y.exit` was never made
+    1s > close b
+    1s b: closed
+    1s ended, exit code 1
+    ");
+}
+
+#[test]
+fn an_address_is_waited_for_and_comes() {
+    assert_snapshot!(story("a: $ 2s; let x $ prints 1
+        b@x: barrier go; $ 1s
+        c: host b $ 1s; barrier go", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms c: opening
+    0ms a: opened
+    0ms c: opened
+    0ms a: 2s: started
+    0ms b: barrier go: started
+    0ms b: barrier go: waits
+    0ms c: 1s: waits
+    2s a: 2s: passed
+    2s a: let x: started
+    2s a: let x: passed
+    2s b: opening
+    2s > close a
+    2s b: opened
+    2s c: 1s: started
+    2s a: closed
+    3s c: 1s: passed
+    3s c: barrier go: started
+    3s go: all there, last c
+    3s b: barrier go: passed
+    3s c: barrier go: passed
+    3s b: 1s: started
+    3s > close c
+    3s c: closed
+    4s b: 1s: passed
+    4s > close b
+    4s b: closed
+    4s ended, exit code 0
+    ");
+}
+
+#[test]
+fn keys_that_can_no_longer_come_break_the_stream_and_its_address() {
+    assert_snapshot!(story("a: $ 2s exit 1; let x $ prints 1
+        b@x: $ 1s; finally; $ clean
+        c: host b $ 1s", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms c: opening
+    0ms a: opened
+    0ms c: opened
+    0ms a: 2s exit 1: started
+    0ms b: 1s: waits
+    0ms c: 1s: waits
+    2s a: 2s exit 1: failed, Status(1)
+    2s b: 1s: broken by a: 2s exit 1
+    2s a: let x: Skipped
+    2s > close a
+    2s c: 1s: broken by a: 2s exit 1
+    2s b: clean: Skipped
+    2s > close c
+    2s a: closed
+    2s c: closed
+    2s ended, exit code 1
+    ");
+}
+
+#[test]
+fn a_wait_can_time_out() {
+    assert_snapshot!(story("a: $ 9s; signal up
+        b: wait up within 3s; $ never", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms b: opening
+    0ms a: opened
+    0ms b: opened
+    0ms a: 9s: started
+    0ms b: wait up: started
+    0ms b: wait up: waits
+    3s b: wait up: timed out after 3s
+    3s b: never: Skipped
+    3s > close b
+    3s b: closed
+    9s a: 9s: passed
+    9s a: signal up: started
+    9s a: signal up: passed
+    9s > close a
+    9s a: closed
+    9s ended, exit code 4
+    ");
+}

@@ -31,7 +31,8 @@ pub(super) struct World {
 }
 
 /// The listing of a run of `plan`, with what happens to it from outside: `2s interrupt`, `2s lost a`, `0s unreachable a`,
-/// `0s silent a` (never opens), `3s slow a` (opens after 3s), `0s leaky a`.
+/// `0s silent a` (never opens), `3s slow a` (opens after 3s), `0s leaky a`,
+/// `0s stuck a` (never closes).
 pub(super) fn story(plan: &str, outside: &str) -> String {
     story_within(plan, outside, Limits::default())
 }
@@ -132,6 +133,10 @@ impl World {
             }
             Action::Stop(step, how) => self.stop(step, how),
             Action::Close(stream) => {
+                let name = &*self.plan.streams[stream].name;
+                if self.streams.get(name).is_some_and(|(how, _)| how == "stuck") {
+                    return;
+                }
                 let leaves = self.streams.get(&*self.plan.streams[stream].name).is_some_and(|(how, _)| how == "leaky");
                 let leaks = if leaves { vec![Leak { pid: 7, command: "daemon".into() }] } else { Vec::new() };
                 self.soon(Duration::ZERO, Input::Closed(stream, leaks));
