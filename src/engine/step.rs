@@ -169,10 +169,7 @@ impl Turn<'_> {
             Exit::Status(0) if expected.is_empty() => Outcome::Passed,
             Exit::Status(status) if expected.contains(status) => Outcome::Passed,
             Exit::Lost(words) => Outcome::Lost(Arc::clone(words)),
-            // A file that is not there is what the test is about, not a fault of the surroundings.
-            Exit::NotStarted(words) if matches!(self.plan.steps[step].kind, StepKind::Put | StepKind::Get) => {
-                Outcome::Failed(Reason::Error(Arc::clone(words)))
-            }
+            Exit::Refused(words) => Outcome::Failed(Reason::Error(Arc::clone(words))),
             Exit::Status(_) | Exit::Signal(_) | Exit::NotStarted(_) => Outcome::Failed(Reason::Exit(exit.clone())),
         }
     }

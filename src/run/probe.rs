@@ -126,7 +126,9 @@ async fn try_code(session: &Arc<dyn Session>, job: &Job, limit: Duration) -> Opt
         Ok(Some(Exit::Status(0))) => None,
         Ok(Some(Exit::Status(status))) => Some(format!("the probe ended with status {status}")),
         Ok(Some(Exit::Signal(signal))) => Some(format!("the probe was ended by signal {signal}")),
-        Ok(Some(Exit::NotStarted(words) | Exit::Lost(words))) => Some(format!("the probe could not run: {words}")),
+        Ok(Some(Exit::NotStarted(words) | Exit::Refused(words) | Exit::Lost(words))) => {
+            Some(format!("the probe could not run: {words}"))
+        }
         Ok(None) => Some("the probe ended without saying how".to_owned()),
         Err(_) => Some(format!("the probe took longer than {}", crate::syntax::duration(limit))),
     }

@@ -530,10 +530,10 @@ async fn files_are_put_and_fetched_and_never_outside() {
        0 a: get #1
        0 a: get = Passed
        0 a: get #1
-       0 a: get = NotStarted("`../out` leads out of the folder of the run")
+       0 a: get = Error("`../out` leads out of the folder of the run")
        0 a: closed
-       0 end 3
-    exit 3
+       0 end 1
+    exit 1
     "#);
 }
 
@@ -562,7 +562,7 @@ async fn a_real_run_of_local_streams() {
     a: no-such-command #1
     a: no-such-command = Status(127)
     a: no-such-command Stderr "story.ms: 1: no-such-command: not found\n"
-    a: open as localhost
+    a: open as 127.0.0.1
     a: opening
     b: barrier x #1
     b: barrier x = Passed
@@ -572,7 +572,7 @@ async fn a_real_run_of_local_streams() {
     b: cat here Stdout "HERE\n"
     b: closed
     b: finally
-    b: open as localhost
+    b: open as 127.0.0.1
     b: opening
     b: pwd > here #1
     b: pwd > here = Passed

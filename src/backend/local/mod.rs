@@ -102,7 +102,7 @@ impl Backend for LocalBackend {
 
 impl Session for LocalSession {
     fn host(&self) -> Arc<str> {
-        "localhost".into()
+        "127.0.0.1".into()
     }
 
     fn run(&self, job: Job, orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {

@@ -280,6 +280,7 @@ fn exit(exit: &Exit, line: &mut Json) {
             line.text("signal_name", &words::signal(*number));
         }
         Exit::NotStarted(why) => line.text("not_started", why),
+        Exit::Refused(why) => line.text("refused", why),
         Exit::Lost(why) => line.text("lost", why),
     }
 }

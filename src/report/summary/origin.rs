@@ -79,7 +79,9 @@ impl Entry {
                 words::ending(outcome).replace("failed: ", "not true: "),
                 parts.iter().skip(1).map(|it| visible::text(it)).collect(),
             ),
-            Outcome::Failed(Reason::Error(why) | Reason::Background(_, why)) => first(why),
+            Outcome::Failed(Reason::Error(why) | Reason::Background(_, why) | Reason::Exit(Exit::Refused(why))) => {
+                first(why)
+            }
             Outcome::Passed
             | Outcome::TimedOut(_)
             | Outcome::Unreachable(_)
