@@ -111,6 +111,9 @@ impl Turn<'_> {
         {
             return;
         }
+        if let Err(unknown) = self.known(step) {
+            return self.end_step(stream, error(unknown));
+        }
         self.state.lanes[stream].phase = Phase::Running;
         self.arm(Alarm::Step(stream), self.limit(step));
         self.act(Action::Run(step));

@@ -530,10 +530,10 @@ async fn files_are_put_and_fetched_and_never_outside() {
        0 a: get #1
        0 a: get = Passed
        0 a: get #1
-       0 a: get = NotStarted("`../out` leads out of the folder of the run")
+       0 a: get = Error("`../out` leads out of the folder of the run")
        0 a: closed
-       0 end 3
-    exit 3
+       0 end 1
+    exit 1
     "#);
 }
 
