@@ -180,6 +180,7 @@ impl Turn<'_> {
             | Phase::Stopping(_)
             | Phase::Pausing
             | Phase::Resting
+            | Phase::Lingering
             | Phase::Closing
             | Phase::Closed => {
                 if !asked || sentence.is_some() {
@@ -281,6 +282,7 @@ impl Turn<'_> {
             | Phase::Stopping(_)
             | Phase::Pausing
             | Phase::Resting
+            | Phase::Lingering
             | Phase::Closing
             | Phase::Closed => {}
         }

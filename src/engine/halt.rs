@@ -76,6 +76,7 @@ impl Turn<'_> {
                 | Phase::Meeting
                 | Phase::Listening
                 | Phase::Draining(After::Timeline | After::Cleanup)
+                | Phase::Lingering
                 | Phase::Closing
                 | Phase::Closed => {}
             }
@@ -96,7 +97,7 @@ impl Turn<'_> {
             | Phase::Joining(_)
             | Phase::Stopping(_)
             | Phase::Pausing => self.end_step(stream, outcome),
-            Phase::Idle | Phase::Draining(_) | Phase::Closing | Phase::Closed => {}
+            Phase::Idle | Phase::Draining(_) | Phase::Lingering | Phase::Closing | Phase::Closed => {}
         }
     }
 

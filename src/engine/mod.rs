@@ -7,6 +7,8 @@ mod background;
 mod clock;
 mod groups;
 mod halt;
+mod hosts;
+mod judge;
 mod meeting;
 mod needs;
 mod planted;

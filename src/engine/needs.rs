@@ -100,9 +100,7 @@ impl Turn<'_> {
 
     /// Tells everybody who waits for it that a need is there.
     pub(super) fn supply(&mut self, need: Need) {
-        for stream in self.state.openers.get(&need).into_iter().flatten() {
-            self.state.work.push_back(Work::Keys(*stream, None));
-        }
+        self.tell_openers(need, None);
         for stream in self.state.waiters.swap_remove(&need).unwrap_or_default() {
             let lane = &mut self.state.lanes[stream];
             if let Phase::Needs(missing) = lane.phase {
@@ -116,9 +114,7 @@ impl Turn<'_> {
 
     /// Tells everybody who waits for it that a need will never be there.
     pub(super) fn deny(&mut self, need: Need, origin: Origin) {
-        for stream in self.state.openers.get(&need).into_iter().flatten() {
-            self.state.work.push_back(Work::Keys(*stream, Some(origin)));
-        }
+        self.tell_openers(need, Some(origin));
         for stream in self.state.waiters.swap_remove(&need).unwrap_or_default() {
             if let Phase::Needs(_) = self.state.lanes[stream].phase {
                 self.end_step(stream, Outcome::Broken(origin));

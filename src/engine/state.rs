@@ -8,6 +8,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::clock::{Clock, Slot};
+use super::hosts::Hosts;
 use super::needs::{key_needs, needs_place};
 use super::value::Made;
 use super::{Action, Limits, Stop};
@@ -25,8 +26,7 @@ pub(super) struct State {
     pub(super) processes: Arena<HandleId, Process>,
     /// Who waits for a need that is not there yet.
     pub(super) waiters: IndexMap<Need, Vec<StreamId>>,
-    /// The streams whose address others want, and that open as soon as these are there.
-    pub(super) openers: IndexMap<Need, Vec<StreamId>>,
+    pub(super) hosts: Hosts,
     /// How often a step of a group or with `retry` was started.
     pub(super) counts: IndexMap<StepId, u32>,
     pub(super) clock: Clock,
@@ -60,6 +60,8 @@ pub(super) enum Work {
     Drained(StreamId),
     /// The keys of a stream have come or never will: others want its address.
     Keys(StreamId, Option<Origin>),
+    /// Nobody uses the address of a stream any more.
+    Close(StreamId),
     /// All timelines are over.
     Halt(Cause),
 }
@@ -139,6 +141,8 @@ pub(super) enum Phase {
     Resting,
     /// Ends its background processes.
     Draining(After),
+    /// Stays open for those who use its address.
+    Lingering,
     /// Waits until it is closed.
     Closing,
     /// Nothing more will happen here.
@@ -240,14 +244,15 @@ pub(super) enum Life {
 
 impl State {
     pub(super) fn new(plan: &Plan) -> Self {
+        let hosts = Hosts::new(plan);
         Self {
-            lanes: lanes(plan),
+            lanes: lanes(plan, &hosts),
             meetings: plan.barriers.ids().map(|_| Meeting::default()).collect(),
             signals: plan.signals.ids().map(|_| Awaited::default()).collect(),
             values: plan.values.ids().map(|_| Kept::Pending).collect(),
             processes: processes(plan),
             waiters: IndexMap::new(),
-            openers: openers(plan),
+            hosts,
             counts: IndexMap::new(),
             clock: Clock::default(),
             work: VecDeque::new(),
@@ -266,35 +271,12 @@ impl State {
 }
 
 /// Eager is who has a step that runs somewhere, or an address that others want, and keys that are known beforehand.
-fn lanes(plan: &Plan) -> Arena<StreamId, Lane> {
-    let wanted = wanted(plan);
+fn lanes(plan: &Plan, hosts: &Hosts) -> Arena<StreamId, Lane> {
     let lane = |(id, stream): (StreamId, &crate::plan::Stream)| {
-        let used = wanted[id.0 as usize] || Plan::range(&stream.timeline).any(|step| needs_place(plan, step));
+        let used = hosts.wanted(id) || Plan::range(&stream.timeline).any(|step| needs_place(plan, step));
         Lane::new(stream.timeline.start, used && !stream.finale && key_needs(stream).is_empty())
     };
     plan.streams.iter().map(lane).collect()
-}
-
-/// Whose address others need.
-fn wanted(plan: &Plan) -> Vec<bool> {
-    let mut wanted = vec![false; plan.streams.len()];
-    let of_steps = plan.steps.values().filter_map(|step| step.extra.as_ref()).flat_map(|extra| extra.needs.clone());
-    for need in of_steps.chain(plan.streams.values().flat_map(key_needs)) {
-        if let Need::Host(stream) = need {
-            wanted[stream.0 as usize] = true;
-        }
-    }
-    wanted
-}
-
-fn openers(plan: &Plan) -> IndexMap<Need, Vec<StreamId>> {
-    let (wanted, mut openers) = (wanted(plan), IndexMap::<Need, Vec<StreamId>>::new());
-    for (id, stream) in plan.streams.iter().filter(|(id, stream)| wanted[id.0 as usize] && !stream.finale) {
-        for need in key_needs(stream) {
-            openers.entry(need).or_default().push(id);
-        }
-    }
-    openers
 }
 
 impl Lane {

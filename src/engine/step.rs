@@ -1,15 +1,13 @@
 //! One step: arriving at it, beginning it, trying it again, and what its end means for its stream.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::clock::Alarm;
+use super::judge::origin_of;
 use super::needs::needs_place;
 use super::state::{Kept, Link, Part, Phase, Turn, Work};
 use super::value::Made;
 use super::{Action, Captured, End, Planted, Stop};
-use crate::event::{Cause, Event, Exit, Fault, Origin, Outcome, Reason};
-use crate::plan::{Expr, Extra, Options, StepId, StepKind, Unknown, ValueId, evaluate, explain, holds};
+use crate::event::{Event, Exit, Fault, Origin, Outcome, Reason};
+use crate::plan::{StepId, StepKind, Unknown, ValueId, evaluate, explain, holds};
 use crate::scenario::StreamId;
 
 /// The gentle end of a process: TERM.
@@ -113,6 +111,9 @@ impl Turn<'_> {
         {
             return;
         }
+        if let Err(unknown) = self.known(step) {
+            return self.end_step(stream, error(unknown));
+        }
         self.state.lanes[stream].phase = Phase::Running;
         self.arm(Alarm::Step(stream), self.limit(step));
         self.act(Action::Run(step));
@@ -162,18 +163,6 @@ impl Turn<'_> {
         self.end_step(stream, outcome);
     }
 
-    /// Whether code with that status has passed.
-    pub(super) fn judge(&self, step: StepId, exit: &Exit) -> Outcome {
-        let expected = self.options(step).map_or(&[][..], |options| &options.exit);
-        match exit {
-            Exit::Status(0) if expected.is_empty() => Outcome::Passed,
-            Exit::Status(status) if expected.contains(status) => Outcome::Passed,
-            Exit::Lost(words) => Outcome::Lost(Arc::clone(words)),
-            Exit::Refused(words) => Outcome::Failed(Reason::Error(Arc::clone(words))),
-            Exit::Status(_) | Exit::Signal(_) | Exit::NotStarted(_) => Outcome::Failed(Reason::Exit(exit.clone())),
-        }
-    }
-
     /// Whether a failed try is followed by another. Gates are not tried again: the others have gone.
     fn tries_again(&self, stream: StreamId, outcome: &Outcome) -> bool {
         let lane = &self.state.lanes[stream];
@@ -211,6 +200,7 @@ impl Turn<'_> {
             | Phase::Meeting
             | Phase::Stopping(_)
             | Phase::Draining(_)
+            | Phase::Lingering
             | Phase::Closing
             | Phase::Closed => {}
         }
@@ -329,70 +319,8 @@ impl Turn<'_> {
             self.break_gifts(step, origin);
         }
     }
-
-    pub(super) fn count_failure(&mut self, stream: StreamId, outcome: &Outcome) {
-        self.state.lanes[stream].passed = false;
-        let verdict = &mut self.state.verdict;
-        match outcome {
-            Outcome::Failed(Reason::Exit(Exit::NotStarted(_) | Exit::Lost(_)))
-            | Outcome::Unreachable(_)
-            | Outcome::Lost(_) => verdict.surroundings = true,
-            Outcome::Failed(_) | Outcome::Cancelled(Cause::Stream(_)) => verdict.failed = true,
-            Outcome::TimedOut(_) => verdict.timed_out = true,
-            Outcome::Broken(_) | Outcome::Cancelled(_) | Outcome::Passed | Outcome::Skipped => {}
-        }
-    }
-
-    /// `may_fail`: of the code, and of a `wait`.
-    pub(super) fn excused(&self, step: StepId, outcome: &Outcome) -> bool {
-        let own = matches!(outcome, Outcome::Failed(reason) if !matches!(reason, Reason::Background(..)))
-            || matches!(outcome, Outcome::TimedOut(_));
-        own && (self.options(step).is_some_and(|options| options.may_fail)
-            || self.extra(step).is_some_and(|extra| extra.may_fail))
-    }
-
-    pub(super) fn extra(&self, step: StepId) -> Option<&Extra> {
-        self.plan.steps[step].extra.as_deref()
-    }
-
-    fn expression(&self, step: StepId) -> Option<&Expr> {
-        self.extra(step).and_then(|extra| extra.expression.as_ref())
-    }
-
-    pub(super) fn gate(&self, step: StepId) -> Option<crate::plan::BarrierId> {
-        self.extra(step).and_then(|extra| extra.gate)
-    }
-
-    /// The options of the code that a step runs, or whose status it judges.
-    pub(super) fn options(&self, step: StepId) -> Option<&Options> {
-        if let StepKind::Join(handle) = self.plan.steps[step].kind {
-            return self.plan.codes[self.plan.handles[handle].code].options.as_deref();
-        }
-        self.plan.code_of(step).and_then(|code| code.options.as_deref())
-    }
-
-    /// How long a step may take.
-    pub(super) fn limit(&self, step: StepId) -> Duration {
-        let joins = matches!(self.plan.steps[step].kind, StepKind::Join(_));
-        let of_code = self.options(step).filter(|_| !joins).and_then(|options| options.timeout);
-        let own = self.extra(step).and_then(|extra| extra.timeout);
-        own.or(of_code).map_or(self.bounds.step, |time| self.bounds.scaled(time))
-    }
 }
 
 fn error(unknown: Unknown) -> Outcome {
     Outcome::Failed(Reason::Error(unknown.0.into()))
-}
-
-/// What others name when they suffer from this end; nothing where the whole run is ending.
-fn origin_of(step: StepId, stream: StreamId, outcome: &Outcome) -> Option<Origin> {
-    match outcome {
-        Outcome::Failed(Reason::Background(start, _)) => Some(Origin::Step(*start)),
-        Outcome::Failed(_) | Outcome::TimedOut(_) => Some(Origin::Step(step)),
-        Outcome::Unreachable(_) | Outcome::Lost(_) => Some(Origin::Stream(stream)),
-        Outcome::Broken(origin) | Outcome::Cancelled(Cause::Stream(origin)) => Some(*origin),
-        Outcome::Cancelled(Cause::Interrupt | Cause::FailFast(_) | Cause::RunTimeout)
-        | Outcome::Passed
-        | Outcome::Skipped => None,
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::clock::Alarm;
-use super::needs::{key_needs, needs_place};
+use super::needs::needs_place;
 use super::state::{After, Kept, Life, Link, Part, Phase, Turn, Work};
 use super::{Action, Planted};
 use crate::event::{Event, Exit, Fault, Leak, Origin, Outcome};
@@ -116,6 +116,7 @@ impl Turn<'_> {
             // The next move is on the list, or the run has not begun: it will see the link.
             Phase::Idle | Phase::Closing | Phase::Closed => {}
             Phase::Draining(After::Timeline | After::Cleanup) => self.queue(Work::Drained(stream)),
+            Phase::Lingering => self.close(stream),
             Phase::Opening if lane.part == Part::Cleanup => self.skip_cleanup(stream),
             Phase::Needs(_)
             | Phase::Opening
@@ -258,29 +259,6 @@ impl Turn<'_> {
         }
     }
 
-    /// Opens a stream as soon as its keys are known, because others want its address; or tells them that it will never
-    /// have one.
-    pub(super) fn keys(&mut self, stream: StreamId, denied: Option<Origin>) {
-        let lane = &mut self.state.lanes[stream];
-        if lane.link != Link::Unopened || lane.part != Part::Timeline {
-            return;
-        }
-        if let Some(origin) = denied {
-            lane.denied.get_or_insert(origin);
-            self.deny(Need::Host(stream), origin);
-        } else if self.state.halt.is_none() && self.keys_known(stream) {
-            self.open(stream);
-        }
-    }
-
-    fn keys_known(&self, stream: StreamId) -> bool {
-        key_needs(&self.plan.streams[stream]).into_iter().all(|need| match need {
-            Need::Value(value) => matches!(self.state.values[value], Kept::Made(_) | Kept::Private(_)),
-            Need::Host(other) => self.state.lanes[other].host.is_some() || self.plan.streams[other].host.is_some(),
-            Need::End(other) => self.state.lanes[other].part != Part::Timeline,
-        })
-    }
-
     fn start_cleanup(&mut self, stream: StreamId) {
         self.state.lanes[stream].phase = Phase::Idle;
         self.record(Event::CleanupStarted(stream));
@@ -311,11 +289,22 @@ impl Turn<'_> {
         self.cut(stream, Outcome::TimedOut(self.bounds.cleanup));
     }
 
+    /// Nobody uses its address any more; meanwhile it may have been lost, and be closing already.
+    pub(super) fn close_lingering(&mut self, stream: StreamId) {
+        if self.state.lanes[stream].phase == Phase::Lingering {
+            self.close(stream);
+        }
+    }
+
     pub(super) fn close(&mut self, stream: StreamId) {
         let lane = &mut self.state.lanes[stream];
         lane.part = Part::Over;
         lane.phase = Phase::Closing;
         self.disarm(Alarm::Step(stream));
+        self.steps_let_go(stream);
+        if self.held_open(stream) {
+            return self.disarm(Alarm::Bound(stream));
+        }
         if self.state.lanes[stream].touched {
             self.arm(Alarm::Bound(stream), self.bounds.cleanup);
             self.act(Action::Close(stream));
@@ -335,6 +324,7 @@ impl Turn<'_> {
     fn gone(&mut self, stream: StreamId) {
         self.disarm(Alarm::Bound(stream));
         self.state.lanes[stream].phase = Phase::Closed;
+        self.keys_let_go(stream);
         self.supply(Need::Host(stream));
         if self.plan.streams[stream].finale {
             self.end_run();

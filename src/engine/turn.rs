@@ -52,6 +52,7 @@ impl Turn<'_> {
                 Work::Fall(stream, from, origin) => self.fall(stream, from, origin),
                 Work::Drained(stream) => self.drained(stream),
                 Work::Keys(stream, denied) => self.keys(stream, denied),
+                Work::Close(stream) => self.close_lingering(stream),
                 Work::Halt(cause) => self.halt(cause),
             }
         }

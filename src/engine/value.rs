@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::state::{Kept, State, Turn};
 use super::{Captured, Engine};
 use crate::event::Exit;
-use crate::plan::{Context, Field, Plan, ValueId};
+use crate::plan::{Context, Field, Plan, StepId, Unknown, ValueId, evaluate};
 use crate::scenario::StreamId;
 use crate::syntax::Value;
 
@@ -111,6 +111,20 @@ impl Context for View<'_> {
 }
 
 impl Turn<'_> {
+    /// Whether all that the code or the paths of a step are made of is there; the error says in words what is not.
+    pub(super) fn known(&self, step: StepId) -> Result<(), Unknown> {
+        let (view, it) = (self.view(), &self.plan.steps[step]);
+        let paths = it.extra.iter().flat_map(|extra| &extra.paths).flat_map(|(from, to)| [from, to]);
+        let code = self.plan.code_of(step);
+        let options = code.and_then(|code| code.options.as_deref());
+        let of_options = options.into_iter().flat_map(|options| {
+            let env = options.env.iter().map(|(_, value)| value);
+            env.chain(&options.dir).chain(&options.user).chain(&options.stdin)
+        });
+        let mut all = code.into_iter().flat_map(|code| &code.holes).chain(of_options).chain(paths);
+        all.try_for_each(|expr| evaluate(expr, &view).map(drop))
+    }
+
     /// What the expressions of a step see now.
     pub(super) fn view(&self) -> impl Context {
         View { plan: self.plan, state: self.state, secrets: self.secrets }

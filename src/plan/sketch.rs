@@ -180,7 +180,13 @@ impl<'a> Sketch<'a> {
                 self.background(part, name, span)
             }
             ["let", name, ..] => self.make(part, name, span, extra),
-            ["use", name, ..] => self.needs(part, Need::Value(self.values[name]), span, extra),
+            ["use", name, ..] => {
+                let kind = self.needs(part, Need::Value(self.values[name]), span, extra);
+                if let StepKind::Run(code) = kind {
+                    self.plan.codes[code].holes = [Expr::Value(self.values[name], Field::Whole)].into();
+                }
+                kind
+            }
             ["host", name, ..] => self.needs(part, Need::Host(self.streams[name]), span, extra),
             ["end", name, ..] => self.needs(part, Need::End(self.streams[name]), span, extra),
             ["when", name, "let", made, ..] => {

@@ -305,3 +305,55 @@ fn a_finally_whose_stream_cannot_be_opened_fails() {
     2s ended, exit code 1
     ");
 }
+
+#[test]
+fn a_stream_stays_open_for_those_who_use_its_address() {
+    assert_snapshot!(story("db: ; finally; $ clean
+        a: host db $ 2s; finally; $ 1s
+        b: $ 9s", ""), @"
+    0ms RunStarted
+    0ms db: opening
+    0ms a: opening
+    0ms b: opening
+    0ms db: opened
+    0ms a: opened
+    0ms b: opened
+    0ms db: cleanup
+    0ms a: 2s: started
+    0ms b: 9s: started
+    0ms db: clean: started
+    0ms db: clean: passed
+    2s a: 2s: passed
+    2s a: cleanup
+    2s a: 1s: started
+    3s a: 1s: passed
+    3s > close a
+    3s > close db
+    3s a: closed
+    3s db: closed
+    9s b: 9s: passed
+    9s > close b
+    9s b: closed
+    9s ended, exit code 0
+    ");
+}
+
+#[test]
+fn a_lost_stream_does_not_stay_for_anybody() {
+    assert_snapshot!(story("db: 
+        a: host db $ 5s", "2s lost db"), @r#"
+    0ms RunStarted
+    0ms db: opening
+    0ms a: opening
+    0ms db: opened
+    0ms a: opened
+    0ms a: 5s: started
+    2s db: Lost("gone")
+    2s > close db
+    2s db: closed
+    5s a: 5s: passed
+    5s > close a
+    5s a: closed
+    5s ended, exit code 3
+    "#);
+}
