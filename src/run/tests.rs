@@ -600,7 +600,7 @@ async fn a_real_run_of_local_streams() {
 #[tokio::test]
 async fn real_processes_start_as_one_and_their_files_come_back() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "a: $ echo made > new; $ sleep 0.05; $ 1\n b: $ sleep 0.06; $ 2";
+    let text = "a: $ sleep 0.2 && echo made > new; $ sleep 0.05; $ 1\n b: $ sleep 0.06; $ 2";
     let mut story = Story::of(text).together(&["sleep 0.05", "sleep 0.06"]).local(folder.path());
     let (from, to) = ("new", "back/");
     let constant = |text: &str| Expr::Constant(Value::Text(text.into()));
@@ -615,8 +615,6 @@ async fn real_processes_start_as_one_and_their_files_come_back() {
     let told = unordered(&told.replace(skew, "SKEW"));
     insta::assert_snapshot!(told, @r#"
     a: closed
-    a: echo made > new #1
-    a: echo made > new = Passed
     a: get #1
     a: get = Passed
     a: open as localhost
@@ -625,6 +623,8 @@ async fn real_processes_start_as_one_and_their_files_come_back() {
     a: sleep 0.05 = Passed
     a: sleep 0.05 is ready
     a: sleep 0.05 is released
+    a: sleep 0.2 && echo made > new #1
+    a: sleep 0.2 && echo made > new = Passed
     b: closed
     b: open as localhost
     b: opening
