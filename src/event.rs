@@ -193,6 +193,19 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// What two runs come to together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            failed: self.failed || other.failed,
+            timed_out: self.timed_out || other.timed_out,
+            surroundings: self.surroundings || other.surroundings,
+            leaked: self.leaked || other.leaked,
+            internal: self.internal || other.internal,
+            interrupted: self.interrupted || other.interrupted,
+        }
+    }
+
     /// The exit code: interrupted, then mstream's own faults, surroundings, timeouts, failures, leaks.
     pub fn exit_code(self) -> u8 {
         match self {

@@ -12,24 +12,29 @@
 //! A module uses only what is below it; `tests/it/layers.rs` reads the `use` lines and holds the house:
 //!
 //! ```text
-//!  9  cli                  files, terminal, environment, signals, exit codes: nothing else touches them
-//!  8  run │ report │ graph  neighbours; none knows another
-//!  7  backend              one trait; one file a backend
-//!  6  engine               the run as a pure state machine: no clock, no I/O, no async
-//!  5  event                what happened, in order
-//!  4  check                the front door: text in, plan or all diagnostics out; the lints
-//!  3  plan                 steps and edges; loops and fleets unrolled; deadlock
-//!  2  scenario             names, selectors, streams resolved
-//!  1  syntax │ code        text to tree; embedded code: holes, quoting
+//! 10  cli                  files, terminal, environment, signals, exit codes: nothing else touches them
+//!  9  run │ report │ graph  neighbours; none knows another
+//!  8  backend              one trait; one file a backend
+//!  7  engine               the run as a pure state machine: no clock, no I/O, no async
+//!  6  event                what happened, in order
+//!  5  check                the front door: text in, plan or all diagnostics out; the lints
+//!  4  plan                 steps and edges; loops and fleets unrolled; deadlock
+//!  3  scenario             names, selectors, streams resolved
+//!  2  code                 embedded code: holes, quoting, how interpreters are called
+//!  1  syntax               text to tree
 //!  0  diagnostic │ sys     codes, spans, labels, renderers │ the only module with `unsafe`
 //! ```
 
 pub mod backend;
+pub mod check;
+pub mod cli;
 pub mod code;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
+pub mod graph;
 pub mod plan;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod syntax;

@@ -1,5 +1,7 @@
 //! What a hole becomes in each context, as a table: the code, and what is made of it or where it is refused.
 
+use proptest::prelude::*;
+
 use super::{Dialect, embed};
 use crate::diagnostic::{FileId, Span};
 use crate::syntax::ast::{Expr, ExprKind, Piece, Text, TextForm};
@@ -10,7 +12,7 @@ pub(super) fn text(code: &str) -> Text {
     let mut pieces = Vec::new();
     let mut at = 0;
     while let Some(start) = code[at..].find("${{").map(|found| at + found) {
-        let end = start + code[start..].find("}}").unwrap();
+        let Some(end) = code[start..].find("}}").map(|found| start + found) else { break };
         let name = code[start + 3..end].trim();
         let expr = Expr { kind: ExprKind::Name(name.into()), span: span(start + 3, end) };
         if start > at {
@@ -78,7 +80,7 @@ fn in_a_shell_a_reference_fits_the_parameter_around_it() {
         &[
             ("f ${a:-${{x}}} ${{y}}", r#"f ${a:-"$MS_1"} "$MS_2""#),
             (r#"f "${a:-${{x}}}" ${{y}}"#, r#"f "${a:-${MS_1}}" "$MS_2""#),
-            (r#"f "${a:-it's ${{x}}}""#, r#"f "${a:-it's ${MS_1}}""#),
+            (r#"f "${a:-'b' ${{x}}}""#, r#"f "${a:-'b' ${MS_1}}""#),
             (r#"f ${a#${{x}}} "${a%%${{y}}}""#, r#"f ${a#"$MS_1"} "${a%%"$MS_2"}""#),
             ("f ${a:-$(g '${{x}}')}", r#"f ${a:-$(g ''"$MS_1"'')}"#),
             ("f ${a[0]:-${{x}}}", r#"f ${a[0]:-"$MS_1"}"#),
@@ -150,6 +152,14 @@ fn in_a_shell_a_hole_is_refused_where_no_reference_is_safe() {
             ("[[ -v ${{x}} ]]", "MS304 6 in a subscript"),
             ("[[ ${{x}} == a* ]] && [ ${{y}} -eq 1 ]", r#"[[ "$MS_1" == a* ]] && [ "$MS_2" -eq 1 ]"#),
             ("a[${{x}}]=1; b=([${{y}}]=2)", "MS304 2 in a subscript; MS304 17 in a subscript"),
+            ("let a=${{x}}; declare -i b=${{y}}", "MS304 6 in arithmetic; MS304 27 in arithmetic"),
+            ("[ -v ${{x}} ]; unset ${{y}}", "MS304 5 in a subscript; MS304 21 in the name of a variable"),
+            (
+                "printf -v ${{x}} a; export ${{y}}",
+                "MS304 10 in the name of a variable; MS304 27 in the name of a variable",
+            ),
+            ("a=1 read -p ${{x}} ${{y}}", "MS304 19 in the name of a variable"),
+            ("let a=1\nexport b=${{x}} c; f ${{y}}", "let a=1\nexport b=\"$MS_1\" c; f \"$MS_2\""),
             ("f ${a[${{x}}]}", "MS304 6 in a subscript"),
             ("f ${${{x}}} ${a${{y}}}", "MS304 4 in the name of a variable; MS304 15 in the name of a variable"),
             ("f ${a:${{x}}:1}", "MS304 6 in arithmetic"),
@@ -158,6 +168,7 @@ fn in_a_shell_a_hole_is_refused_where_no_reference_is_safe() {
                 r#"f "${a:-"${{x}}"}" "${a#'${{y}}'}""#,
                 "MS304 9 in quotes within this `${...}`; MS304 25 in quotes within this `${...}`",
             ),
+            (r#"f "${a:-'"'}" ${{x}}"#, "MS304 14 in quotes within this `${...}`"),
             (r#"f \${{x}} "\${{y}}""#, "MS304 3 after a backslash; MS304 12 after a backslash"),
             (r#"f $${{x}} "$${{y}}""#, "MS304 3 after a `$`; MS304 12 after a `$`"),
         ],
@@ -205,3 +216,24 @@ fn the_help_shows_what_to_write_instead() {
         "write `n = ${{n}}` before, and `{n}` in an f-string here: `f\"...{n}...\"`"
     );
 }
+
+proptest! {
+    #[test]
+    fn any_code_is_read_to_its_end(parts in prop::collection::vec(prop::sample::select(PARTS), 0..60)) {
+        let code = parts.concat();
+        let text = text(&code);
+        let holes = text.pieces.iter().filter(|piece| matches!(piece, Piece::Hole(..))).count();
+        for dialect in [Dialect::Shell, Dialect::Python] {
+            match embed(dialect, &text) {
+                Ok(made) => prop_assert!(made.matches("MS_").count() + made.matches("__mstream__").count() == holes),
+                Err(wrong) => prop_assert!((1..=holes).contains(&wrong.len())),
+            }
+        }
+    }
+}
+
+const PARTS: &[&str] = &[
+    "${{x}}", "'", "\"", "\\", "`", "$", "(", ")", "{", "}", "[", "]", "[[ ", " ]]", "<<", "-", "E", "\n", " ", "\t",
+    ";;", "#", "case ", " in ", "esac", "((", "$((", "$(", "${", "a", "=", ":", "%", "-eq", "let ", "unset ", "f\"",
+    "r'", "\"\"\"", "{{", "}}", "ß", "🦀", "\r", "&", "|", "<", ">", "!", "@", "0",
+];

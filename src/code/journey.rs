@@ -12,13 +12,13 @@ use super::contexts::text;
 use super::{Command, Dialect, Interpreter, Launch, command, embed};
 use crate::syntax::Value;
 
-fn interpreter(dialect: Dialect, words: &[&str]) -> Interpreter {
+pub(super) fn interpreter(dialect: Dialect, words: &[&str]) -> Interpreter {
     let command = words.iter().map(|word| Arc::from(*word)).collect();
     Interpreter { name: Arc::from(words.first().copied().unwrap_or("exec")), command, dialect }
 }
 
 /// The shells that are installed; `busybox` is not everywhere.
-fn shells() -> Vec<Interpreter> {
+pub(super) fn shells() -> Vec<Interpreter> {
     let known: [&[&str]; 3] = [&["dash"], &["bash"], &["busybox", "sh"]];
     let there = |words: &&[&str]| {
         let mut probe = std::process::Command::new(words[0]);
@@ -29,12 +29,12 @@ fn shells() -> Vec<Interpreter> {
     found
 }
 
-fn python() -> Interpreter {
+pub(super) fn python() -> Interpreter {
     interpreter(Dialect::Python, &["python3"])
 }
 
 /// Runs a command as a backend does: its descriptors 8 and 9 in place, nothing on its stdin unless told.
-fn run(command: &Command) -> Output {
+pub(super) fn run(command: &Command) -> Output {
     let file = |bytes: &[u8]| {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
@@ -52,18 +52,18 @@ fn run(command: &Command) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn os(bytes: &[u8]) -> &std::ffi::OsStr {
+pub(super) fn os(bytes: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(bytes)
 }
 
 /// Embeds, launches and runs; the code's line 1 is line 41 of `deploy.ms`.
-fn launch(interpreter: &Interpreter, code: &str, values: &[Value]) -> Output {
+pub(super) fn launch(interpreter: &Interpreter, code: &str, values: &[Value]) -> Output {
     let code = embed(interpreter.dialect, &text(code)).unwrap();
     let launch = Launch { text: &code, values, file: "deploy.ms", line: 41, strict: true, ..Launch::default() };
     run(&command(interpreter, launch).unwrap())
 }
 
-fn both(output: &Output) -> String {
+pub(super) fn both(output: &Output) -> String {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     let status = output.status.code().map_or_else(|| "killed".to_owned(), |code| code.to_string());
     format!("{}{}status {status}", text(&output.stdout), text(&output.stderr))

@@ -134,9 +134,9 @@ fn python(interpreter: &Interpreter, launch: Launch<'_>) -> Command {
     let mut env = launch.env;
     let mut script = None;
     if job.len() > LONG {
-        script = Some(job)
+        script = Some(job);
     } else {
-        env.push(("MS_PYTHON".into(), job))
+        env.push(("MS_PYTHON".into(), job));
     }
     let mut argv = words(interpreter);
     argv.extend([b"-c".to_vec(), RUNNER.as_bytes().to_vec()]);
@@ -153,8 +153,8 @@ fn typed(value: &Value) -> serde_json::Value {
         Value::Float(number) => json!({ "kind": "float", "value": number.to_string() }),
         Value::Duration(duration) => duration.as_secs_f64().into(),
         Value::Bytes(bytes) => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({ "kind": "bytes", "value": digits })
+            let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({ "kind": "bytes", "value": digits.concat() })
         }
         Value::List(items) => items.iter().map(typed).collect(),
         Value::Map(map) => {

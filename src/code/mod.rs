@@ -1,15 +1,18 @@
 //! Embedded code: how holes become references that are right for the quoting around them, and how an interpreter
 //! is called with code and values. It runs nothing.
 
-mod embed;
-mod launch;
-mod python;
-mod shell;
-
+#[cfg(test)]
+mod calls;
 #[cfg(test)]
 mod contexts;
+mod embed;
 #[cfg(test)]
 mod journey;
+mod launch;
+#[cfg(test)]
+mod nesting;
+mod python;
+mod shell;
 
 use std::sync::Arc;
 

@@ -49,12 +49,10 @@ impl Quoting for Reader {
     fn literal(&mut self, text: &str) {
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
-            if next.is_alphanumeric() || next == '_' {
-                if let Some(number) = self.hole.filter(|_| self.expression()) {
-                    self.regretted = Some((number, Unsafe::PythonName));
-                }
+            let glued = self.hole.take().filter(|_| next.is_alphanumeric() || next == '_');
+            if let Some(number) = glued.filter(|_| self.expression()) {
+                self.regretted = Some((number, Unsafe::PythonName));
             }
-            self.hole = None;
             let taken = self.step(rest, next);
             rest = &rest[taken..];
         }
@@ -109,7 +107,7 @@ impl Reader {
                 self.frames.push(Frame::Text(Quote { mark: next, triple, fields }));
                 return if triple { 3 } else { 1 };
             }
-            _ if next.is_alphanumeric() || next == '_' => {
+            _ if next.is_alphanumeric() || matches!(next, '_' | '.') => {
                 self.word = word;
                 self.word.push(next);
             }
@@ -119,10 +117,10 @@ impl Reader {
     }
 
     fn text(&mut self, rest: &str, next: char, quote: Quote) -> usize {
-        let ends = if quote.triple { [quote.mark; 3].iter().collect() } else { quote.mark.to_string() };
-        if rest.starts_with(&ends) {
+        let length = if quote.triple { 3 } else { 1 };
+        if rest.chars().take_while(|it| *it == quote.mark).take(length).count() == length {
             self.frames.pop();
-            return ends.len();
+            return length;
         }
         match next {
             // In a raw string too, a quote after a backslash does not end it.

@@ -35,6 +35,8 @@ def main():
         code, wrong = compile("\n" * above + text, file, "exec", dont_inherit=True), None
     except (SyntaxError, ValueError) as error:
         code, wrong = None, error
+        if getattr(error, "lineno", None) and error.text is None:
+            error.text = linecache.getline(file, error.lineno)
     if job["staged"]:
         # Byte by byte, as a shell reads: what follows the line is not ours.
         while True:

@@ -5,6 +5,7 @@ mod render;
 mod similar;
 mod source;
 mod span;
+pub mod visible;
 
 pub use code::{Code, Severity};
 pub use render::{Form, render};
@@ -80,7 +81,7 @@ impl Diagnostic {
     #[must_use]
     pub fn near<'a>(self, kind: &str, name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
         match similar(name, candidates) {
-            Some(found) => self.help(format!("a {kind} with a similar name exists: `{found}`")),
+            Some(found) => self.help(format!("{} {kind} with a similar name exists: `{found}`", article(kind))),
             None => self,
         }
     }
@@ -96,4 +97,8 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }

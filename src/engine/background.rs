@@ -45,7 +45,7 @@ impl Turn<'_> {
         }
         self.record(Event::StepReady(step));
         if let Some(handle) = self.handle_of(step) {
-            self.into_background(stream, handle, Life::Held);
+            self.keep_running(stream, handle, Life::Held);
         } else if let Some(gate) = self.gate(step) {
             self.disarm(Alarm::Step(stream));
             self.meet(stream, gate, Phase::Held);
@@ -59,11 +59,11 @@ impl Turn<'_> {
         let starting = lane.at == step && lane.phase == Phase::Running && lane.stop == Stop::No;
         if let Some(handle) = self.handle_of(step).filter(|_| starting) {
             self.record(Event::StepReady(step));
-            self.into_background(stream, handle, Life::Running);
+            self.keep_running(stream, handle, Life::Running);
         }
     }
 
-    fn into_background(&mut self, stream: StreamId, handle: HandleId, life: Life) {
+    fn keep_running(&mut self, stream: StreamId, handle: HandleId, life: Life) {
         let process = &mut self.state.processes[handle];
         (process.life, process.stop, process.sentence) = (life, Stop::No, None);
         self.state.lanes[stream].background.push(handle);
@@ -152,7 +152,7 @@ impl Turn<'_> {
     pub(super) fn background_ended(&mut self, handle: HandleId, exit: Exit) {
         let (stream, step) = (self.stream_of(handle), self.plan.handles[handle].step);
         if let Exit::Lost(words) = exit {
-            return self.stream_failed(stream, crate::event::Fault::Lost(words));
+            return self.stream_failed(stream, &crate::event::Fault::Lost(words));
         }
         self.disarm(Alarm::Process(handle));
         let process = &mut self.state.processes[handle];
@@ -169,8 +169,23 @@ impl Turn<'_> {
             }
             Phase::Draining(After::Round) if outside && !asked => self.died(handle, &exit),
             Phase::Draining(after) => self.drain(stream, after),
-            _ if asked && sentence.is_none() => {}
-            _ => self.died(handle, &exit),
+            Phase::Idle
+            | Phase::Needs(_)
+            | Phase::Opening
+            | Phase::Running
+            | Phase::Held
+            | Phase::Meeting
+            | Phase::Listening
+            | Phase::Joining(_)
+            | Phase::Stopping(_)
+            | Phase::Pausing
+            | Phase::Resting
+            | Phase::Closing
+            | Phase::Closed => {
+                if !asked || sentence.is_some() {
+                    self.died(handle, &exit);
+                }
+            }
         }
     }
 
@@ -225,13 +240,14 @@ impl Turn<'_> {
         if self.state.lanes[stream].part != Part::Timeline {
             return;
         }
-        if !self.group_can_retry(stream, &outcome) && self.state.halt.is_none() {
-            let lane = &mut self.state.lanes[stream];
+        let over = !self.group_can_retry(stream, &outcome) && self.state.halt.is_none();
+        self.cut(stream, outcome);
+        let lane = &mut self.state.lanes[stream];
+        if over && matches!(lane.phase, Phase::Running | Phase::Held) {
             lane.failed.get_or_insert(Origin::Step(start));
             let at = lane.at;
             self.break_rest(stream, at);
         }
-        self.cut(stream, outcome);
     }
 
     /// Ends the background processes that what follows does not allow, last started first.

@@ -19,6 +19,7 @@ impl Turn<'_> {
         let lane = &mut self.state.lanes[stream];
         for group in plan.steps[lane.at].extra.iter().flat_map(|extra| &extra.opens) {
             if lane.rounds.iter().all(|round| round.group != *group) {
+                lane.since.get_or_insert(lane.at);
                 let mark = u32::try_from(lane.background.len()).unwrap_or(u32::MAX);
                 lane.rounds.push(Round { group: *group, times: 1, first: self.now, began: self.now, mark });
             }
@@ -44,6 +45,7 @@ impl Turn<'_> {
 
     fn leave(&mut self, stream: StreamId, step: StepId, outermost: Option<crate::plan::GroupId>) {
         if let Some(group) = outermost.filter(|_| self.state.lanes[stream].rounds.is_empty()) {
+            self.state.lanes[stream].since = None;
             self.publish(self.plan.groups[group].first, step);
         }
         self.state.lanes[stream].at = StepId(step.0 + 1);

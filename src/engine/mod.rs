@@ -13,6 +13,8 @@ mod planted;
 mod state;
 mod step;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod value;
 

@@ -84,6 +84,9 @@ impl Turn<'_> {
                     (Some(_), _, _) => Standing::There,
                     (None, Link::Failed(_), _) => Standing::Broken(Origin::Stream(stream)),
                     (None, Link::Unopened, Some(origin)) => Standing::Broken(origin),
+                    (None, Link::Unopened, None) if lane.denied.is_some() => {
+                        lane.denied.map_or(Standing::Missing, Standing::Broken)
+                    }
                     _ if lane.phase == Phase::Closed => Standing::There,
                     _ => Standing::Missing,
                 }
@@ -97,6 +100,9 @@ impl Turn<'_> {
 
     /// Tells everybody who waits for it that a need is there.
     pub(super) fn supply(&mut self, need: Need) {
+        for stream in self.state.openers.get(&need).into_iter().flatten() {
+            self.state.work.push_back(Work::Keys(*stream, None));
+        }
         for stream in self.state.waiters.swap_remove(&need).unwrap_or_default() {
             let lane = &mut self.state.lanes[stream];
             if let Phase::Needs(missing) = lane.phase {
@@ -110,6 +116,9 @@ impl Turn<'_> {
 
     /// Tells everybody who waits for it that a need will never be there.
     pub(super) fn deny(&mut self, need: Need, origin: Origin) {
+        for stream in self.state.openers.get(&need).into_iter().flatten() {
+            self.state.work.push_back(Work::Keys(*stream, Some(origin)));
+        }
         for stream in self.state.waiters.swap_remove(&need).unwrap_or_default() {
             if let Phase::Needs(_) = self.state.lanes[stream].phase {
                 self.end_step(stream, Outcome::Broken(origin));

@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) processes: Arena<HandleId, Process>,
     /// Who waits for a need that is not there yet.
     pub(super) waiters: IndexMap<Need, Vec<StreamId>>,
+    /// The streams whose address others want, and that open as soon as these are there.
+    pub(super) openers: IndexMap<Need, Vec<StreamId>>,
     /// How often a step of a group or with `retry` was started.
     pub(super) counts: IndexMap<StepId, u32>,
     pub(super) clock: Clock,
@@ -56,6 +58,8 @@ pub(super) enum Work {
     Fall(StreamId, StepId, Option<Origin>),
     /// The background processes that had to end have ended.
     Drained(StreamId),
+    /// The keys of a stream have come or never will: others want its address.
+    Keys(StreamId, Option<Origin>),
     /// All timelines are over.
     Halt(Cause),
 }
@@ -69,6 +73,8 @@ pub(super) struct Lane {
     pub(super) link: Link,
     /// Whether it is opened at the beginning of the run.
     pub(super) eager: bool,
+    /// Why what it takes to open it will never be there.
+    pub(super) denied: Option<Origin>,
     /// Whether `Open` was ever sent, and so `Close` must be.
     pub(super) touched: bool,
     pub(super) host: Option<Arc<str>>,
@@ -88,6 +94,8 @@ pub(super) struct Lane {
     pub(super) started: Duration,
     /// The running background processes, in order of their starts.
     pub(super) background: Vec<HandleId>,
+    /// The first step of the outermost group it is in: what was made since then is not public yet.
+    pub(super) since: Option<StepId>,
     /// The groups it is in, outermost first.
     pub(super) rounds: Vec<Round>,
     /// For the running step: its timeout, the grace, a pause.
@@ -239,6 +247,7 @@ impl State {
             values: plan.values.ids().map(|_| Kept::Pending).collect(),
             processes: processes(plan),
             waiters: IndexMap::new(),
+            openers: openers(plan),
             counts: IndexMap::new(),
             clock: Clock::default(),
             work: VecDeque::new(),
@@ -258,17 +267,34 @@ impl State {
 
 /// Eager is who has a step that runs somewhere, or an address that others want, and keys that are known beforehand.
 fn lanes(plan: &Plan) -> Arena<StreamId, Lane> {
-    let mut wanted = vec![false; plan.streams.len()];
-    for need in plan.steps.values().filter_map(|step| step.extra.as_ref()).flat_map(|extra| &extra.needs) {
-        if let Need::Host(stream) = need {
-            wanted[stream.0 as usize] = true;
-        }
-    }
+    let wanted = wanted(plan);
     let lane = |(id, stream): (StreamId, &crate::plan::Stream)| {
         let used = wanted[id.0 as usize] || Plan::range(&stream.timeline).any(|step| needs_place(plan, step));
         Lane::new(stream.timeline.start, used && !stream.finale && key_needs(stream).is_empty())
     };
     plan.streams.iter().map(lane).collect()
+}
+
+/// Whose address others need.
+fn wanted(plan: &Plan) -> Vec<bool> {
+    let mut wanted = vec![false; plan.streams.len()];
+    let of_steps = plan.steps.values().filter_map(|step| step.extra.as_ref()).flat_map(|extra| extra.needs.clone());
+    for need in of_steps.chain(plan.streams.values().flat_map(key_needs)) {
+        if let Need::Host(stream) = need {
+            wanted[stream.0 as usize] = true;
+        }
+    }
+    wanted
+}
+
+fn openers(plan: &Plan) -> IndexMap<Need, Vec<StreamId>> {
+    let (wanted, mut openers) = (wanted(plan), IndexMap::<Need, Vec<StreamId>>::new());
+    for (id, stream) in plan.streams.iter().filter(|(id, stream)| wanted[id.0 as usize] && !stream.finale) {
+        for need in key_needs(stream) {
+            openers.entry(need).or_default().push(id);
+        }
+    }
+    openers
 }
 
 impl Lane {
@@ -279,6 +305,7 @@ impl Lane {
             phase: Phase::Idle,
             link: Link::Unopened,
             eager,
+            denied: None,
             touched: false,
             host: None,
             passed: true,
@@ -290,6 +317,7 @@ impl Lane {
             sentence: None,
             started: Duration::ZERO,
             background: Vec::new(),
+            since: None,
             rounds: Vec::new(),
             step_slot: Slot::default(),
             bound_slot: Slot::default(),

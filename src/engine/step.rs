@@ -53,6 +53,9 @@ impl Turn<'_> {
     fn begin_placed(&mut self, stream: StreamId) {
         match self.state.lanes[stream].link {
             Link::Open => self.launch(stream),
+            Link::Unopened if self.state.lanes[stream].part == Part::Cleanup => {
+                self.end_step(stream, error(Unknown("a value that opens the stream was never made".to_owned())));
+            }
             Link::Unopened => {
                 self.state.lanes[stream].phase = Phase::Opening;
                 self.open(stream);
@@ -73,8 +76,12 @@ impl Turn<'_> {
         let count = self.count(stream, step);
         self.record(Event::StepStarted(step, count));
         match self.plan.steps[step].kind {
-            StepKind::Run(_) | StepKind::Capture(..) | StepKind::Put | StepKind::Get => self.launch_process(stream),
-            StepKind::Start(_) | StepKind::Prepare(_) => self.launch_process(stream),
+            StepKind::Run(_)
+            | StepKind::Capture(..)
+            | StepKind::Put
+            | StepKind::Get
+            | StepKind::Start(_)
+            | StepKind::Prepare(_) => self.launch_process(stream),
             StepKind::Evaluate(value) => self.launch_evaluate(stream, value),
             StepKind::Expect => self.launch_expect(stream),
             StepKind::Stop(handle) => self.launch_stop(stream, handle),
@@ -83,8 +90,8 @@ impl Turn<'_> {
             StepKind::Barrier(barrier) => self.meet(stream, barrier, Phase::Meeting),
             StepKind::Wait(signal) => self.listen(stream, signal),
             StepKind::Signal => {
-                self.signal(step);
                 self.end_step(stream, Outcome::Passed);
+                self.signal(step);
             }
         }
     }
@@ -140,7 +147,7 @@ impl Turn<'_> {
         let lane = &mut self.state.lanes[stream];
         let (step, started) = (lane.at, lane.started);
         if let Exit::Lost(words) = end.exit {
-            return self.stream_failed(stream, Fault::Lost(words));
+            return self.stream_failed(stream, &Fault::Lost(words));
         }
         let outcome = lane.sentence.take().unwrap_or_else(|| self.judge(step, &end.exit));
         if self.tries_again(stream, &outcome) {
@@ -162,6 +169,10 @@ impl Turn<'_> {
             Exit::Status(0) if expected.is_empty() => Outcome::Passed,
             Exit::Status(status) if expected.contains(status) => Outcome::Passed,
             Exit::Lost(words) => Outcome::Lost(Arc::clone(words)),
+            // A file that is not there is what the test is about, not a fault of the surroundings.
+            Exit::NotStarted(words) if matches!(self.plan.steps[step].kind, StepKind::Put | StepKind::Get) => {
+                Outcome::Failed(Reason::Error(Arc::clone(words)))
+            }
             Exit::Status(_) | Exit::Signal(_) | Exit::NotStarted(_) => Outcome::Failed(Reason::Exit(exit.clone())),
         }
     }
@@ -265,7 +276,12 @@ impl Turn<'_> {
                 self.record(Event::StepEnded(step, outcome));
                 self.go_on(stream, step);
             }
-            outcome => self.fail_step(stream, step, outcome),
+            Outcome::Failed(_)
+            | Outcome::TimedOut(_)
+            | Outcome::Unreachable(_)
+            | Outcome::Lost(_)
+            | Outcome::Broken(_)
+            | Outcome::Cancelled(_) => self.fail_step(stream, step, outcome),
         }
     }
 
@@ -294,12 +310,14 @@ impl Turn<'_> {
         let origin = origin_of(step, stream, &outcome);
         self.count_failure(stream, &outcome);
         self.record(Event::StepEnded(step, outcome));
+        if let Some(origin) = origin {
+            self.break_own(step, origin);
+        }
         if self.state.lanes[stream].part == Part::Cleanup {
             self.go_on(stream, step);
         } else {
             if let Some(origin) = origin {
                 self.state.lanes[stream].failed.get_or_insert(origin);
-                self.break_own(step, origin);
             }
             self.queue(Work::Fall(stream, StepId(step.0 + 1), origin));
         }

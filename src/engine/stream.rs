@@ -82,12 +82,12 @@ impl Turn<'_> {
     }
 
     /// A stream could not be opened or went away: what ran there is gone, and nothing more can run there.
-    pub(super) fn stream_failed(&mut self, stream: StreamId, fault: Fault) {
+    pub(super) fn stream_failed(&mut self, stream: StreamId, fault: &Fault) {
         let lane = &mut self.state.lanes[stream];
         if matches!(lane.link, Link::Failed(_)) || lane.phase == Phase::Closed {
             return;
         }
-        let (Fault::Unreachable(words) | Fault::Lost(words)) = &fault;
+        let (Fault::Unreachable(words) | Fault::Lost(words)) = fault;
         let words = Arc::clone(words);
         lane.link = Link::Failed(fault.clone());
         lane.passed = false;
@@ -104,7 +104,7 @@ impl Turn<'_> {
             self.record(Event::ProcessEnded(self.plan.handles[handle].step, Exit::Lost(Arc::clone(&words))));
         }
         self.deny(Need::Host(stream), Origin::Stream(stream));
-        self.abandon(stream, &fault);
+        self.abandon(stream, fault);
         self.connected(stream);
         self.failed_fast(Origin::Stream(stream));
     }
@@ -169,10 +169,12 @@ impl Turn<'_> {
         self.timeline_over(stream);
     }
 
-    /// Breaks what the steps from `from` to the end of the timeline would have given to others.
+    /// Breaks what the steps from `from` to the end of the timeline would have given to others, and what the groups
+    /// that the stream is in have not given yet.
     pub(super) fn break_rest(&mut self, stream: StreamId, from: StepId) {
         let lane = &self.state.lanes[stream];
         let Some(origin) = lane.failed else { return };
+        let from = lane.since.map_or(from, |since| since.min(from));
         if lane.link == Link::Unopened {
             self.deny(Need::Host(stream), origin);
         }
@@ -223,6 +225,7 @@ impl Turn<'_> {
         lane.part = Part::Cleanup;
         lane.at = self.plan.streams[stream].cleanup.start;
         lane.rounds.clear();
+        lane.since = None;
         self.disarm(Alarm::Step(stream));
         self.supply(Need::End(stream));
         self.drain(stream, After::Timeline);
@@ -246,9 +249,27 @@ impl Turn<'_> {
                 self.state.lanes[stream].phase = Phase::Opening;
                 self.open(stream);
             }
-            Link::Unopened if placed => self.skip_cleanup(stream),
+            // Nothing was ever done there. Without a failure that says why, the steps themselves fail.
+            Link::Unopened if placed && (self.state.lanes[stream].failed.is_some() || self.state.halt.is_some()) => {
+                self.skip_cleanup(stream);
+            }
             Link::Opening => self.state.lanes[stream].phase = Phase::Opening,
             Link::Unopened | Link::Open | Link::Failed(_) => self.start_cleanup(stream),
+        }
+    }
+
+    /// Opens a stream as soon as its keys are known, because others want its address; or tells them that it will never
+    /// have one.
+    pub(super) fn keys(&mut self, stream: StreamId, denied: Option<Origin>) {
+        let lane = &mut self.state.lanes[stream];
+        if lane.link != Link::Unopened || lane.part != Part::Timeline {
+            return;
+        }
+        if let Some(origin) = denied {
+            lane.denied.get_or_insert(origin);
+            self.deny(Need::Host(stream), origin);
+        } else if self.state.halt.is_none() && self.keys_known(stream) {
+            self.open(stream);
         }
     }
 
@@ -284,7 +305,9 @@ impl Turn<'_> {
     /// The cleanup has taken too long.
     pub(super) fn cleanup_due(&mut self, stream: StreamId) {
         self.state.verdict.timed_out = true;
-        self.state.lanes[stream].late = true;
+        let lane = &mut self.state.lanes[stream];
+        lane.late = true;
+        lane.failed.get_or_insert(Origin::Step(lane.at));
         self.cut(stream, Outcome::TimedOut(self.bounds.cleanup));
     }
 

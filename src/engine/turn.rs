@@ -28,7 +28,7 @@ impl Turn<'_> {
         match input {
             Input::Begin => self.begin_run(),
             Input::Opened(stream, host) => self.opened(stream, host),
-            Input::StreamFailed(stream, fault) => self.stream_failed(stream, fault),
+            Input::StreamFailed(stream, fault) => self.stream_failed(stream, &fault),
             Input::Staged(step) => self.staged(step),
             Input::Ready(step) => self.ready(step),
             Input::Unhealthy(step, words) => self.unhealthy(step, words),
@@ -51,6 +51,7 @@ impl Turn<'_> {
                 Work::Begin(stream) => self.begin_supplied(stream),
                 Work::Fall(stream, from, origin) => self.fall(stream, from, origin),
                 Work::Drained(stream) => self.drained(stream),
+                Work::Keys(stream, denied) => self.keys(stream, denied),
                 Work::Halt(cause) => self.halt(cause),
             }
         }
@@ -88,7 +89,7 @@ impl Turn<'_> {
         let lane = &self.state.lanes[stream];
         if lane.link == Link::Opening && lane.phase != Phase::Closing {
             let limit = crate::syntax::duration(self.bounds.connect);
-            self.stream_failed(stream, Fault::Unreachable(format!("no answer within {limit}").into()));
+            self.stream_failed(stream, &Fault::Unreachable(format!("no answer within {limit}").into()));
         } else if lane.phase == Phase::Closing {
             // Nobody knows what is left there.
             self.state.verdict.leaked = true;

@@ -2,6 +2,8 @@
 
 mod evaluate;
 mod show;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

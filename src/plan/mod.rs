@@ -3,15 +3,27 @@
 //! A [`Plan`] exists only where its graph has no circle, every name is resolved, every loop unrolled and every
 //! fleet spelt out. Nothing at run time changes its shape, and nothing downstream checks again.
 
+mod build;
+mod caption;
+mod code;
+mod deadlock;
 mod expr;
+mod meet;
+mod options;
+mod resolve;
+mod secrets;
 #[cfg(test)]
 pub(crate) mod sketch;
+mod statement;
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use build::{Draft, draft};
+pub use caption::caption;
 pub use expr::{Context, Expr, Field, Unknown, evaluate, explain, holds, show};
+pub use options::SIGNALS;
 
 use crate::code::Interpreter;
 use crate::diagnostic::Span;
@@ -333,6 +345,9 @@ pub enum GroupKind {
         every: Duration,
     },
 }
+
+/// How long a process has between TERM and KILL, unless `stop` says otherwise.
+pub const GRACE: Duration = Duration::from_secs(10);
 
 impl Plan {
     /// The stream of a step.

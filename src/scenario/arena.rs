@@ -61,6 +61,11 @@ impl<I: Id, T> Arena<I, T> {
         self.entries.is_empty()
     }
 
+    /// The entry, if there is one.
+    pub fn get(&self, id: I) -> Option<&T> {
+        self.entries.get(id.index())
+    }
+
     /// All ids, in order.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = I> + ExactSizeIterator + use<I, T> {
         (0..self.entries.len()).map(I::from_index)

@@ -1,1 +1,7 @@
-//! x
+//! The integration tests: one binary.
+
+mod cases;
+mod examples;
+mod layers;
+mod markdown;
+mod spec;

@@ -50,9 +50,8 @@ impl Stage {
     /// Where it is after `next`.
     pub(super) fn after(self, next: char) -> Self {
         match (self, next) {
-            (Self::Start, _) => Self::Name,
+            (Self::Start, _) | (Self::Subscript, ']') => Self::Name,
             (Self::Name, '[') => Self::Subscript,
-            (Self::Subscript, ']') => Self::Name,
             (Self::Name, ':') => Self::Colon,
             (Self::Name | Self::Colon, '-' | '=' | '?' | '+') => Self::Word,
             (Self::Name, '#' | '%' | '/' | '^' | ',' | '@') => Self::Pattern,
@@ -107,7 +106,6 @@ impl Delimiter {
         match (self.quote, next) {
             _ if std::mem::take(&mut self.escaped) => self.document.end.push(next),
             (Some(quote), _) if quote == next => self.quote = None,
-            (Some(_), _) => self.document.end.push(next),
             (None, ' ' | '\t') if !self.started => return true,
             (None, ' ' | '\t' | '\n' | ';' | '&' | '|' | '<' | '>' | '(' | ')') => return false,
             (None, '\\') => {
@@ -118,7 +116,7 @@ impl Delimiter {
                 self.document.quoted = true;
                 self.quote = Some(next);
             }
-            (None, _) => self.document.end.push(next),
+            (Some(_) | None, _) => self.document.end.push(next),
         }
         self.started = true;
         true
@@ -132,6 +130,10 @@ pub(super) struct Code {
     pub(super) word: String,
     /// The word before it.
     before: String,
+    /// The first word of this command, assignments aside.
+    name: String,
+    /// Whether this command declares integers.
+    integers: bool,
     /// Whether a command may start here.
     command: bool,
     /// Whether these are the elements of `name=( )`.
@@ -204,6 +206,8 @@ impl Code {
     pub(super) fn end_command(&mut self) -> Option<usize> {
         let regretted = self.end_word();
         self.before.clear();
+        self.name.clear();
+        self.integers = false;
         self.command = !self.list && !self.in_pattern();
         regretted
     }
@@ -235,7 +239,9 @@ impl Code {
             (_, "[[") if first => self.test = true,
             (_, "]]") => self.test = false,
             (_, opener) if first && OPENERS.contains(&opener) => self.command = true,
-            _ => {}
+            _ if first && word.contains('=') => self.command = true,
+            _ if first => self.name.clone_from(&word),
+            _ => self.integers |= word.starts_with('-') && word.contains('i') && self.declares(),
         }
         self.before = word;
         self.holes = (None, self.holes.0);
@@ -244,6 +250,7 @@ impl Code {
 
     /// Notes a hole in the word at hand, and why it has no safe form there, if it has none.
     pub(super) fn hole(&mut self, number: usize) -> Result<(), Unsafe> {
+        let built_in = self.built_in();
         let compared = self.test && NUMBERS.contains(&self.before.as_str());
         let tested = self.test && self.before == "-v";
         let (name, subscript) = self.word.split_once('[').unwrap_or(("-", ""));
@@ -254,7 +261,26 @@ impl Code {
         match () {
             () if compared => Err(Unsafe::Compared),
             () if tested || element => Err(Unsafe::Subscript),
-            () => Ok(()),
+            () => built_in,
         }
+    }
+
+    /// What the commands of the shell itself make of the word at hand, where it is more than text to them.
+    fn built_in(&self) -> Result<(), Unsafe> {
+        let option = self.before.starts_with('-');
+        match self.name.as_str() {
+            "let" => Err(Unsafe::Arithmetic),
+            "[" | "test" if self.before == "-v" => Err(Unsafe::Subscript),
+            "printf" if self.before == "-v" => Err(Unsafe::ParameterName),
+            "read" | "mapfile" | "readarray" if !option => Err(Unsafe::ParameterName),
+            "unset" => Err(Unsafe::ParameterName),
+            _ if self.declares() && !self.word.contains('=') => Err(Unsafe::ParameterName),
+            _ if self.integers => Err(Unsafe::Arithmetic),
+            _ => Ok(()),
+        }
+    }
+
+    fn declares(&self) -> bool {
+        matches!(self.name.as_str(), "declare" | "export" | "local" | "readonly" | "typeset")
     }
 }

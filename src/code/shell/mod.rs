@@ -17,6 +17,8 @@ pub(super) struct Reader {
     escaped: bool,
     /// Whether a `$` stands just before.
     dollar: bool,
+    /// Whether shells differ on where the quotes end that stand before.
+    doubtful: bool,
     /// A hole that a later word showed to be arithmetic.
     regretted: Option<usize>,
 }
@@ -24,7 +26,7 @@ pub(super) struct Reader {
 impl Default for Reader {
     fn default() -> Self {
         let frames = vec![Frame::Code(Code::commands())];
-        Self { frames, pending: Vec::new(), escaped: false, dollar: false, regretted: None }
+        Self { frames, pending: Vec::new(), escaped: false, dollar: false, doubtful: false, regretted: None }
     }
 }
 
@@ -43,6 +45,7 @@ impl Quoting for Reader {
         match () {
             () if escaped => Err(Unsafe::Backslash),
             () if dollar => Err(Unsafe::Dollar),
+            () if self.doubtful => Err(Unsafe::NestedQuote),
             () => reference,
         }
     }
@@ -102,23 +105,23 @@ impl Reader {
     fn form(&self) -> Result<Form, Unsafe> {
         let mut frames = self.frames.iter().rev();
         let (inner, outer) = (frames.next(), frames.next());
-        let nested = matches!(outer, Some(Frame::Parameter(_, true)));
-        match inner {
-            Some(Frame::Code(_) | Frame::Comment) | None => Ok(Form::Bare),
-            Some(Frame::Double | Frame::Single) if nested => Err(Unsafe::NestedQuote),
-            Some(Frame::Double) => Ok(Form::Double),
-            Some(Frame::Single) => Ok(Form::Single),
-            Some(Frame::Parameter(Stage::Pattern, true)) if matches!(outer, Some(Frame::Document(..))) => {
-                Err(Unsafe::NestedQuote)
-            }
-            Some(Frame::Parameter(Stage::Pattern, _) | Frame::Parameter(_, false)) => Ok(Form::Bare),
-            Some(Frame::Parameter(_, true)) => Ok(Form::Double),
-            Some(Frame::Document(document, _)) if document.quoted => Err(Unsafe::QuotedDocument),
-            Some(Frame::Document(..)) => Ok(Form::Double),
-            Some(Frame::DollarSingle) => Err(Unsafe::DollarQuote),
-            Some(Frame::Backticks) => Err(Unsafe::Backticks),
-            Some(Frame::Arithmetic(..)) => Err(Unsafe::Arithmetic),
-            Some(Frame::Delimiter(_)) => Err(Unsafe::Delimiter),
+        match (inner, outer) {
+            (Some(Frame::Double | Frame::Single), Some(Frame::Parameter(_, true)))
+            | (Some(Frame::Parameter(Stage::Pattern, true)), Some(Frame::Document(..))) => Err(Unsafe::NestedQuote),
+            (Some(Frame::Document(document, _)), _) if document.quoted => Err(Unsafe::QuotedDocument),
+            (
+                Some(
+                    Frame::Code(_) | Frame::Comment | Frame::Parameter(Stage::Pattern, _) | Frame::Parameter(_, false),
+                )
+                | None,
+                _,
+            ) => Ok(Form::Bare),
+            (Some(Frame::Double | Frame::Document(..) | Frame::Parameter(_, true)), _) => Ok(Form::Double),
+            (Some(Frame::Single), _) => Ok(Form::Single),
+            (Some(Frame::DollarSingle), _) => Err(Unsafe::DollarQuote),
+            (Some(Frame::Backticks), _) => Err(Unsafe::Backticks),
+            (Some(Frame::Arithmetic(..)), _) => Err(Unsafe::Arithmetic),
+            (Some(Frame::Delimiter(_)), _) => Err(Unsafe::Delimiter),
         }
     }
 
@@ -294,8 +297,11 @@ impl Reader {
             (Stage::Start | Stage::Name | Stage::Colon, _) => *stage = stage.after(next),
             (_, '$') => return self.dollar(rest, quoted),
             (_, '"') => self.enter(Frame::Double),
-            // Within double quotes, these are quotes for the patterns only.
-            (Stage::Word, '\'') if quoted => {}
+            // Within double quotes these are plain characters; bash alone wants them in pairs, and skips what is between.
+            (Stage::Word, '\'') if quoted => {
+                let skipped = rest[1..].split_once('\'').map_or("", |(skipped, _)| skipped);
+                self.doubtful |= skipped.contains(['"', '}']);
+            }
             (_, '\'') => self.enter(Frame::Single),
             (Stage::Subscript | Stage::Word | Stage::Pattern | Stage::Offset, _) => *stage = stage.after(next),
         }

@@ -1,13 +1,14 @@
-//! Diagnostics drawn with their source lines, by miette.
+//! Diagnostics drawn with their source lines: miette draws the lines, the words around them are ours.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
+use anstyle::{AnsiColor, Style};
 use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteSpanContents, SourceCode, SourceSpan, SpanContents,
     ThemeStyles,
 };
 
-use crate::diagnostic::{Diagnostic, FileId, Severity, Sources};
+use crate::diagnostic::{Diagnostic, FileId, Severity, Sources, Span};
 
 pub(super) fn render(diagnostics: &[Diagnostic], sources: &Sources, color: bool) -> String {
     let styles = if color { ThemeStyles::ansi() } else { ThemeStyles::none() };
@@ -15,84 +16,150 @@ pub(super) fn render(diagnostics: &[Diagnostic], sources: &Sources, color: bool)
     let handler = GraphicalReportHandler::new_themed(theme).with_links(false).with_width(100).with_context_lines(0);
     let mut out = String::new();
     for diagnostic in diagnostics {
-        let file = File { sources, id: diagnostic.span.file };
-        let view = View { diagnostic, file };
-        if handler.render_report(&mut out, &view).is_err() {
-            out.push_str(&diagnostic.message);
+        header(diagnostic, color, &mut out);
+        for snippet in snippets(diagnostic, sources) {
+            draw(&handler, &snippet, &mut out);
         }
+        footer(diagnostic, color, &mut out);
         out.push('\n');
     }
     out
 }
 
-/// One source under its own name, as miette wants to read it.
-struct File<'a> {
-    sources: &'a Sources,
-    id: FileId,
+fn painted(text: &str, style: Style, color: bool) -> String {
+    if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
-impl SourceCode for File<'_> {
+/// `error[MS201]: message`
+fn header(diagnostic: &Diagnostic, color: bool, out: &mut String) {
+    let hue = match diagnostic.severity {
+        Severity::Error => AnsiColor::Red,
+        Severity::Warning => AnsiColor::Yellow,
+    };
+    let code = format!("{}[{}]", diagnostic.severity.name(), diagnostic.code);
+    let code = painted(&code, Style::new().bold().fg_color(Some(hue.into())), color);
+    let message = painted(&diagnostic.message, Style::new().bold(), color);
+    let _ = writeln!(out, "{code}: {message}");
+}
+
+fn footer(diagnostic: &Diagnostic, color: bool, out: &mut String) {
+    let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
+    let mut line = |word: &str, text: &str| {
+        let _ = writeln!(out, "  {}: {text}", painted(word, cyan, color));
+    };
+    for note in &diagnostic.notes {
+        line("note", note);
+    }
+    if let Some(help) = &diagnostic.help {
+        line("help", help);
+    }
+    line("more", &format!("mstream explain {}", diagnostic.code));
+}
+
+/// What is drawn of one file: the labels that stand in it, the primary one first where it is there.
+struct Snippet<'a> {
+    sources: &'a Sources,
+    file: FileId,
+    labels: Vec<(Span, &'a str)>,
+}
+
+/// One snippet a file, that of the primary label first.
+fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet<'a>> {
+    let first = (diagnostic.span, diagnostic.label.as_str());
+    let others = diagnostic.others.iter().map(|other| (other.span, other.node.as_str()));
+    let mut snippets: Vec<Snippet<'a>> = Vec::new();
+    for (span, label) in std::iter::once(first).chain(others) {
+        match snippets.iter_mut().find(|snippet| snippet.file == span.file) {
+            Some(snippet) => snippet.labels.push((span, label)),
+            None => snippets.push(Snippet { sources, file: span.file, labels: vec![(span, label)] }),
+        }
+    }
+    snippets
+}
+
+/// Draws the labels of one file in one box. Miette draws a box for each run of lines; they become one, under the place
+/// of the first label, with a gap between lines that do not follow each other.
+fn draw(handler: &GraphicalReportHandler, snippet: &Snippet<'_>, out: &mut String) {
+    let mut drawn = String::new();
+    let Some((span, _)) = snippet.labels.first() else { return };
+    if handler.render_report(&mut drawn, snippet).is_err() {
+        return;
+    }
+    let lines: Vec<&str> =
+        drawn.lines().skip_while(|line| !line.contains('╭')).filter(|line| !line.is_empty()).collect();
+    let corner = |line: &str| line.find(['╭', '╰']).filter(|at| line[..*at].trim().is_empty());
+    let width = lines.iter().filter_map(|line| corner(line)).max().unwrap_or_default();
+    let at = snippet.sources.location(*span);
+    let name = snippet.sources.file(snippet.file).name();
+    let _ = writeln!(out, "{:width$}╭─[{name}:{}:{}]", "", at.line, at.column);
+    let (mut pad, mut before) = (0, 0);
+    for line in lines {
+        if line.contains("╭─[") && corner(line).is_some() {
+            pad = width - corner(line).unwrap_or(width);
+        } else if corner(line).is_none() {
+            let number = line.trim_start().split([' ', '│']).next().and_then(|number| number.parse::<usize>().ok());
+            if let Some(number) = number {
+                if before > 0 && number > before + 1 {
+                    let _ = writeln!(out, "{:width$}⋮", "");
+                }
+                before = number;
+            }
+            let _ = writeln!(out, "{:pad$}{}", "", line.trim_end());
+        }
+    }
+    let _ = writeln!(out, "{:width$}╰─", "");
+}
+
+impl SourceCode for Snippet<'_> {
+    /// Whole lines: what stands before the span on its line is drawn as well.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
-        before: usize,
-        after: usize,
+        _: usize,
+        _: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, miette::MietteError> {
-        let file = self.sources.file(self.id);
-        let found = file.text().as_ref().read_span(span, before, after)?;
-        Ok(Box::new(MietteSpanContents::new_named(
-            file.name().to_string(),
-            found.data(),
-            *found.span(),
-            found.line(),
-            found.column(),
-            found.line_count(),
-        )))
+        let file = self.sources.file(self.file);
+        let text = file.text().as_bytes();
+        let start = span.offset().min(text.len());
+        let end = (start + span.len()).min(text.len());
+        let head = memchr::memrchr(b'\n', &text[..start]).map_or(0, |at| at + 1);
+        let tail = memchr::memchr(b'\n', &text[end..]).map_or(text.len(), |at| end + at);
+        let line = file.location(u32::try_from(head).unwrap_or(u32::MAX)).line as usize - 1;
+        let count = memchr::memchr_iter(b'\n', &text[head..tail]).count() + 1;
+        let place = SourceSpan::from((head, tail - head));
+        let name = file.name().to_string();
+        Ok(Box::new(MietteSpanContents::new_named(name, &text[head..tail], place, line, 0, count)))
     }
 }
 
-struct View<'a> {
-    diagnostic: &'a Diagnostic,
-    file: File<'a>,
-}
-
-impl fmt::Debug for View<'_> {
+impl fmt::Debug for Snippet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.diagnostic.fmt(f)
+        self.labels.fmt(f)
     }
 }
 
-impl fmt::Display for View<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Diagnostic { severity, code, message, .. } = self.diagnostic;
-        write!(f, "{}[{code}]: {message}", severity.name())
+impl fmt::Display for Snippet<'_> {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
     }
 }
 
-impl std::error::Error for View<'_> {}
+impl std::error::Error for Snippet<'_> {}
 
-impl miette::Diagnostic for View<'_> {
-    fn severity(&self) -> Option<miette::Severity> {
-        Some(match self.diagnostic.severity {
-            Severity::Error => miette::Severity::Error,
-            Severity::Warning => miette::Severity::Warning,
-        })
-    }
-
+impl miette::Diagnostic for Snippet<'_> {
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.file)
+        Some(self)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let Diagnostic { span, label, others, .. } = self.diagnostic;
-        let text = (!label.is_empty()).then(|| label.clone());
-        let primary = LabeledSpan::new_primary_with_span(text, span.range());
-        let here = others.iter().filter(|other| other.span.file == self.file.id);
-        let rest = here.map(|other| LabeledSpan::new_with_span(Some(other.node.clone()), other.span.range()));
-        Some(Box::new(std::iter::once(primary).chain(rest)))
-    }
-
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.diagnostic.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        let labels = self.labels.iter().enumerate().map(|(at, (span, text))| {
+            let text = (!text.is_empty()).then(|| (*text).to_owned());
+            if at == 0 {
+                LabeledSpan::new_primary_with_span(text, span.range())
+            } else {
+                LabeledSpan::new_with_span(text, span.range())
+            }
+        });
+        Some(Box::new(labels))
     }
 }

@@ -15,9 +15,10 @@ pub fn evaluate(expr: &Expr, run: &dyn Context) -> Result<Value, Unknown> {
         Expr::Constant(value) => Ok(value.clone()),
         Expr::Value(id, field) => run.value(*id, *field).ok_or_else(|| {
             let name = run.name(*id);
-            match field {
-                Field::Json if run.value(*id, Field::Stdout).is_some() => unknown(format!("`{name}` is not JSON")),
-                _ => unknown(format!("`{name}{}` was never made", field.suffix())),
+            if *field == Field::Json && run.value(*id, Field::Stdout).is_some() {
+                unknown(format!("`{name}` is not JSON"))
+            } else {
+                unknown(format!("`{name}{}` was never made", field.suffix()))
             }
         }),
         Expr::Host(stream) => {

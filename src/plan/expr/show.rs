@@ -17,19 +17,17 @@ pub fn show(expr: &Expr, plan: &Plan) -> String {
         Expr::Host(stream) => format!("{}.host", stream_name(*stream, plan)),
         Expr::Success(streams) => success(streams, plan),
         Expr::Secret(name) => format!("secret({name:?})"),
-        Expr::Index(of, at) => match &**at {
-            Expr::Constant(Value::Text(key)) if plain(key) => format!("{}.{key}", show(of, plan)),
-            _ => format!("{}[{}]", show(of, plan), show(at, plan)),
+        Expr::Index(of, at) => match constant(at) {
+            Some(Value::Text(key)) if plain(key) => format!("{}.{key}", show(of, plan)),
+            Some(_) | None => format!("{}[{}]", show(of, plan), show(at, plan)),
         },
         Expr::List(items) => format!("[{}]", joined(items.iter().map(|item| show(item, plan)))),
         Expr::Map(entries) => {
             format!("{{ {} }}", joined(entries.iter().map(|(key, value)| format!("{key} = {}", show(value, plan)))))
         }
         Expr::Concat(parts) => format!("\"{}\"", parts.iter().map(|part| piece(part, plan)).collect::<String>()),
-        Expr::Not(inner) => match &**inner {
-            Expr::Binary(..) => format!("not ({})", show(inner, plan)),
-            _ => format!("not {}", show(inner, plan)),
-        },
+        Expr::Not(inner) if matches!(**inner, Expr::Binary(..)) => format!("not ({})", show(inner, plan)),
+        Expr::Not(inner) => format!("not {}", show(inner, plan)),
         Expr::Binary(parts, _) => {
             let (left, operator, right) = &**parts;
             format!("{} {} {}", side(left, *operator, plan), operator.symbol(), side(right, *operator, plan))
@@ -68,6 +66,10 @@ fn told(expr: &Expr, plan: &Plan, run: &dyn Context) -> String {
     }
 }
 
+fn constant(expr: &Expr) -> Option<&Value> {
+    if let Expr::Constant(value) = expr { Some(value) } else { None }
+}
+
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
@@ -93,10 +95,7 @@ fn literal(value: &Value) -> String {
 }
 
 fn piece(part: &Expr, plan: &Plan) -> String {
-    match part {
-        Expr::Constant(value) => value.to_string(),
-        _ => format!("${{{{{}}}}}", show(part, plan)),
-    }
+    constant(part).map_or_else(|| format!("${{{{{}}}}}", show(part, plan)), Value::to_string)
 }
 
 /// An operand, in parentheses where it binds more loosely than the operator.
@@ -104,7 +103,15 @@ fn side(expr: &Expr, operator: Operator, plan: &Plan) -> String {
     let loose = match expr {
         Expr::Binary(parts, _) => strength(parts.1) < strength(operator) || strength(operator) == 2,
         Expr::Not(_) => strength(operator) == 2,
-        _ => false,
+        Expr::Constant(_)
+        | Expr::Value(..)
+        | Expr::Host(_)
+        | Expr::Success(_)
+        | Expr::Secret(_)
+        | Expr::Index(..)
+        | Expr::List(_)
+        | Expr::Map(_)
+        | Expr::Concat(_) => false,
     };
     if loose { format!("({})", show(expr, plan)) } else { show(expr, plan) }
 }

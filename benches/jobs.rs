@@ -1,0 +1,321 @@
+//! What a run costs beside the limit and beside its neighbours, in one go: `cargo bench --bench jobs`.
+//!
+//! Every figure is a ratio to something measured in the same run on the same machine. Neighbours that are not
+//! installed are named as missing, not left out.
+
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mstream::sys::{Spawn, spawn};
+
+fn main() {
+    // `cargo test --benches` asks for a quick pass.
+    if std::env::args().any(|word| word == "--test") {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("mstream-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let only = std::env::args().nth(1).filter(|word| !word.starts_with('-'));
+    let all: [(&str, fn(&Path)); 5] =
+        [("start", start_up), ("steps", steps), ("streams", streams), ("flood", flood), ("check", check)];
+    for (name, bench) in all {
+        if only.as_ref().is_none_or(|only| only == name) {
+            bench(&folder);
+            println!();
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// What one run of a command took.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: Duration,
+    /// The most memory of the command itself, in KiB, where it was asked for.
+    peak: u64,
+}
+
+/// Runs a command with its output thrown away; it has to succeed.
+fn once(command: &mut Command) -> Cost {
+    let began = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let pid = child.id();
+    let mut peak = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        peak = peak_memory(pid).max(peak);
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let wall = began.elapsed();
+    assert!(status.success(), "{command:?}: {status}");
+    Cost { wall, peak }
+}
+
+/// The same, timed to the end without looking in between.
+fn timed(command: &mut Command) -> Duration {
+    let began = Instant::now();
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let wall = began.elapsed();
+    assert!(status.success(), "{command:?}: {status}");
+    wall
+}
+
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+/// The median of some runs.
+fn median(runs: usize, mut run: impl FnMut() -> Duration) -> Duration {
+    let mut all: Vec<Duration> = (0..runs).map(|_| run()).collect();
+    all.sort_unstable();
+    all[runs / 2]
+}
+
+fn mstream(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
+    command.args(words).current_dir(folder);
+    command
+}
+
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn line(name: &str, wall: Duration, limit: Duration, rest: &str) {
+    println!(
+        "  {name:<28} {:>9.1} ms   {:>5.2}x{rest}",
+        wall.as_secs_f64() * 1e3,
+        wall.as_secs_f64() / limit.as_secs_f64()
+    );
+}
+
+/// `posix_spawn` and `waitpid` of `sh -c :`, nothing else: the limit of a new shell a step.
+fn bare(count: usize) {
+    let argv = [c"sh", c"-c", c":"].map(CString::from);
+    let program = c"/bin/sh";
+    for _ in 0..count {
+        let pid = spawn(Spawn { program, argv: &argv, env: &[], dir: None, descriptors: &[] }).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed());
+        rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).unwrap();
+    }
+}
+
+/// Small commands beside `just`.
+fn start_up(folder: &Path) {
+    println!("start-up (median of 20), beside `just`");
+    write(folder, "empty.ms", "scenario \"empty\"\n");
+    write(folder, "justfile", "empty:\n");
+    let version = median(20, || timed(&mut mstream(folder, &["--version"])));
+    let empty = median(20, || timed(&mut mstream(folder, &["exec", "empty.ms"])));
+    if installed("just") {
+        let just = |words: &[&str]| median(20, || timed(Command::new("just").args(words).current_dir(folder)));
+        let (just_version, just_empty) = (just(&["--version"]), just(&["empty"]));
+        line("just --version", just_version, just_version, "");
+        line("mstream --version", version, just_version, "");
+        line("just empty", just_empty, just_empty, "");
+        line("mstream exec empty.ms", empty, just_empty, "");
+    } else {
+        println!("  just is not installed: no ratio");
+        line("mstream --version", version, version, "");
+        line("mstream exec empty.ms", empty, version, "");
+    }
+}
+
+/// J1: 1,000 trivial steps one after the other.
+fn steps(folder: &Path) {
+    const COUNT: usize = 1_000;
+    println!("J1: {COUNT} steps one after the other (median of 5), beside a bare posix_spawn loop of `sh -c :`");
+    write(folder, "steps.ms", &format!("stream a = local\non a {{\n{}}}\n", "  $ :\n".repeat(COUNT)));
+    write(folder, "steps.mk", &format!("all:\n{}", "\t@: ;\n".repeat(COUNT)));
+    write(folder, "steps.just", &format!("all:\n{}", "  @:\n".repeat(COUNT)));
+    let mut ninja = String::from("rule r\n  command = :\n");
+    for at in 0..COUNT {
+        let _ = writeln!(ninja, "build o{at}: r {}", if at == 0 { String::new() } else { format!("o{}", at - 1) });
+    }
+    write(folder, "steps.ninja", &ninja);
+    let began = Instant::now();
+    bare(100);
+    let warm = began.elapsed();
+    let limit = median(5, || {
+        let began = Instant::now();
+        bare(COUNT);
+        began.elapsed()
+    });
+    line(
+        "bare loop",
+        limit,
+        limit,
+        &format!("   ({:.2} ms a step, {:.2} warming up)", limit.as_secs_f64(), warm.as_secs_f64() * 10.0),
+    );
+    line("mstream", median(5, || timed(&mut mstream(folder, &["exec", "steps.ms"]))), limit, "");
+    peers(
+        folder,
+        limit,
+        &[
+            ("make", &["-s", "-f", "steps.mk"]),
+            ("ninja", &["--quiet", "-j1", "-f", "steps.ninja"]),
+            ("just", &["-f", "steps.just", "all"]),
+        ],
+    );
+}
+
+fn peers(folder: &Path, limit: Duration, all: &[(&str, &[&str])]) {
+    for (program, words) in all {
+        if installed(program) {
+            line(program, median(5, || timed(Command::new(program).args(*words).current_dir(folder))), limit, "");
+        } else {
+            println!("  {program:<28} is not installed");
+        }
+    }
+}
+
+/// J4: 10,000 trivial steps in 100 streams with 2,000 meeting points.
+fn streams(folder: &Path) {
+    const STREAMS: usize = 100;
+    const ROUNDS: usize = 20;
+    println!("J4: 10,000 steps in 100 streams with 2,000 meeting points, beside two bare loops at once");
+    // Each stream meets its neighbour in turn: 50 meetings a half round, 2,000 in all.
+    let mut text = String::new();
+    for at in 0..STREAMS {
+        let _ = writeln!(text, "stream s{at} = local");
+    }
+    for at in 0..STREAMS {
+        let _ = writeln!(text, "on s{at} {{");
+        for round in 0..ROUNDS {
+            let (left, right) = (at / 2, at.div_ceil(2) % (STREAMS / 2));
+            let _ = writeln!(
+                text,
+                "  $ :\n  $ :\n  barrier e{round}_{left}\n  $ :\n  $ :\n  barrier o{round}_{right}\n  $ :"
+            );
+        }
+        text.push_str("}\n");
+    }
+    write(folder, "streams.ms", &text);
+    let half = 10_000 / 2;
+    let limit = median(3, || {
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| bare(half));
+            bare(half);
+        });
+        began.elapsed()
+    });
+    line("two bare loops", limit, limit, "");
+    let wall = median(3, || timed(&mut mstream(folder, &["exec", "streams.ms"])));
+    let peak = once(&mut mstream(folder, &["exec", "streams.ms"])).peak;
+    line("mstream", wall, limit, &format!("   peak {:.1} MB", kib(peak)));
+    neighbours_of_streams(folder, STREAMS, ROUNDS);
+    peers(
+        folder,
+        limit,
+        &[("ninja", &["--quiet", "-j2", "-f", "streams.ninja"]), ("make", &["-s", "-j2", "-f", "streams.mk"])],
+    );
+}
+
+/// The same graph for `ninja` and `make`: a step that follows a meeting needs the steps before it of both parties.
+fn neighbours_of_streams(folder: &Path, streams: usize, rounds: usize) {
+    let mut ninja = String::from("rule r\n  command = :\n");
+    let mut make =
+        format!("all: {}\n", (0..streams).map(|at| format!("s{at}_{}", rounds * 5 - 1)).collect::<Vec<_>>().join(" "));
+    for at in 0..streams {
+        for step in 0..rounds * 5 {
+            let needs = match (step, step % 5) {
+                (0, _) => Vec::new(),
+                (_, 2) => vec![at, at ^ 1],
+                (_, 4) => vec![at, if at % 2 == 1 { (at + 1) % streams } else { (at + streams - 1) % streams }],
+                _ => vec![at],
+            };
+            let needs: Vec<String> = needs.iter().map(|at| format!("s{at}_{}", step.saturating_sub(1))).collect();
+            let _ = writeln!(ninja, "build s{at}_{step}: r {}", needs.join(" "));
+            let _ = writeln!(make, "s{at}_{step}: {}\n\t@: ;", needs.join(" "));
+        }
+    }
+    write(folder, "streams.ninja", &ninja);
+    write(folder, "streams.mk", &make);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "memory in KiB is far below 2^52")]
+fn kib(value: u64) -> f64 {
+    value as f64 / 1024.0
+}
+
+/// J6: one step that prints 1 GiB.
+fn flood(folder: &Path) {
+    println!("J6: one step prints 1 GiB of lines, beside `cat` through a pipe");
+    let row = "the quick brown fox jumps over the lazy dog and runs away into the dark forest\n";
+    let size = 1_usize << 30;
+    write(folder, "row.txt", &row.repeat((16 << 20) / row.len()));
+    let print = format!("i=0; while [ $i -lt {} ]; do cat row.txt; i=$((i+1)); done", size / (16 << 20));
+    write(folder, "flood.ms", &format!("stream a = local\non a {{\n  $ {print}\n}}\n"));
+    let sink = |command: &mut Command| {
+        // Whoever reads takes it as fast as it comes, as a terminal or a log collector would at best.
+        let began = Instant::now();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let mut buffer = vec![0_u8; 1 << 20];
+        let (mut total, mut peak) = (0_u64, 0);
+        let mut pipe = child.stderr.take().unwrap();
+        while let Ok(count @ 1..) = std::io::Read::read(&mut pipe, &mut buffer) {
+            total += count as u64;
+            if total % 64 < 1 {
+                peak = peak_memory(pid).max(peak);
+            }
+        }
+        peak = peak_memory(pid).max(peak);
+        assert!(child.wait().unwrap().success());
+        (began.elapsed(), total, peak)
+    };
+    let (limit, ..) = sink(Command::new("sh").args(["-c", &format!("{{ {print}; }} | cat >&2")]).current_dir(folder));
+    line("cat through a pipe", limit, limit, "");
+    let (wall, total, peak) = sink(&mut mstream(folder, &["exec", "flood.ms"]));
+    assert!(total > size as u64);
+    line("mstream, with prefixes", wall, limit, &format!("   peak {:.1} MB", kib(peak)));
+}
+
+/// Parse and check: megabytes a second, and memory a step, from 1,000 to 1,000,000 steps.
+fn check(folder: &Path) {
+    println!("check: throughput and memory");
+    write(folder, "empty.ms", "scenario \"empty\"\n");
+    for count in [1_000_usize, 10_000, 100_000, 1_000_000] {
+        let streams = 100;
+        let mut text = String::new();
+        for at in 0..streams {
+            let _ = writeln!(text, "stream s{at} = local");
+        }
+        for at in 0..streams {
+            let _ = writeln!(text, "on s{at} {{");
+            for step in 0..count / streams {
+                let _ = writeln!(text, "  $ make -C build/{at} check-{step}");
+            }
+            text.push_str("}\n");
+        }
+        let path = write(folder, "check.ms", &text);
+        let wall = median(3, || timed(&mut mstream(folder, &["check", path.to_str().unwrap()])));
+        let base = once(&mut mstream(folder, &["check", "empty.ms"])).peak;
+        let peak = once(&mut mstream(folder, &["check", path.to_str().unwrap()])).peak;
+        let bytes = kib(peak.saturating_sub(base)) * 1024.0 * 1024.0;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let (size, steps) = (text.len() as f64, count as f64);
+        println!(
+            "  {count:>9} steps, {:>6.1} MB: {:>8.1} ms, {:>5.1} MB/s, {:>6.0} bytes a step",
+            size / 1e6,
+            wall.as_secs_f64() * 1e3,
+            size / 1e6 / wall.as_secs_f64(),
+            bytes / steps
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! `mstream check`: all mistakes of all files in one go. It runs nothing.
+
+use clap::{Args, ValueEnum};
+
+use super::files::checked;
+use super::{Console, Scenarios, WRONG};
+use crate::diagnostic::{Diagnostic, Form, Severity, Sources, render};
+
+/// `mstream check`
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    #[command(flatten)]
+    scenarios: Scenarios,
+    /// How to write what is found.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Fail on these as well.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    deny: Option<Deny>,
+}
+
+/// How diagnostics are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// Drawn with the source lines.
+    Human,
+    /// `file:line:col: error[MS201]: message`
+    Concise,
+    /// One document, for tools.
+    Json,
+}
+
+/// What fails a check beside errors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Deny {
+    /// Warnings.
+    Warnings,
+}
+
+pub(super) fn check(it: &Check, console: &Console) -> u8 {
+    let settings = it.scenarios.inputs.settings();
+    let (mut all, mut sources, mut unreadable) = (Vec::new(), Sources::default(), false);
+    for path in &it.scenarios.files {
+        match checked(path, &settings, console) {
+            Ok(found) => merge(&mut all, &mut sources, found.diagnostics, &found.sources),
+            Err(_) => unreadable = true,
+        }
+    }
+    let (errors, warnings) = counts(&all);
+    match it.format {
+        Format::Human => {
+            let form = Form::Human { color: console.out_color };
+            console.result(&render(&all, &sources, form));
+            console.result(&summary(it.scenarios.files.len(), errors, warnings));
+        }
+        Format::Concise => console.result(&render(&all, &sources, Form::Concise)),
+        Format::Json => console.result(&render(&all, &sources, Form::Json)),
+    }
+    match (errors, warnings) {
+        (1.., _) => WRONG,
+        _ if unreadable => WRONG,
+        (0, 1..) if it.deny == Some(Deny::Warnings) => 1,
+        (0, _) => 0,
+    }
+}
+
+/// Adds the diagnostics of one scenario, and its files, to those of all.
+fn merge(all: &mut Vec<Diagnostic>, sources: &mut Sources, mut found: Vec<Diagnostic>, files: &Sources) {
+    let ids: Vec<_> = files.iter().map(|(_, file)| sources.add(file.name().clone(), file.text().clone())).collect();
+    for problem in &mut found {
+        problem.span.file = ids[problem.span.file.0 as usize];
+        for other in &mut problem.others {
+            other.span.file = ids[other.span.file.0 as usize];
+        }
+    }
+    all.append(&mut found);
+}
+
+fn counts(all: &[Diagnostic]) -> (usize, usize) {
+    let errors = all.iter().filter(|problem| problem.severity == Severity::Error).count();
+    (errors, all.len() - errors)
+}
+
+fn summary(files: usize, errors: usize, warnings: usize) -> String {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let files = count(files, "file");
+    match (errors, warnings) {
+        (0, 0) => format!("{files} checked: no problems\n"),
+        (0, _) => format!("{files} checked: {}\n", count(warnings, "warning")),
+        (_, 0) => format!("{files} checked: {}\n", count(errors, "error")),
+        (_, _) => format!("{files} checked: {}, {}\n", count(errors, "error"), count(warnings, "warning")),
+    }
+}

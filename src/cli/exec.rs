@@ -1,0 +1,315 @@
+//! `mstream exec`: checks all scenarios, then runs one after the other.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use indexmap::IndexMap;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::files::{checked, show};
+use super::journal::{Folder, Journal, private};
+use super::secrets::{Secrets, secrets};
+use super::view::{FRAME, View};
+use super::{Console, Scenarios, WRONG};
+use crate::backend::Backend;
+use crate::backend::local::LocalBackend;
+use crate::check::Checked;
+use crate::diagnostic::{Code, Diagnostic, Form, Sources, render};
+use crate::engine::Limits;
+use crate::event::{Record, Urgency, Verdict};
+use crate::graph;
+use crate::plan::Plan;
+use crate::report::Style;
+use crate::report::jsonl::{Header, Jsonl, Printed};
+use crate::report::summary::Summary;
+use crate::run::{Home, Run, run};
+use crate::syntax::{Value, parse_expression};
+
+/// How much of one step's output on one channel is kept in the run's folder.
+const KEPT: u64 = 64 << 20;
+
+/// `mstream exec`
+#[derive(Args, Debug)]
+pub(super) struct Exec {
+    #[command(flatten)]
+    scenarios: Scenarios,
+    /// Say what would run, and run nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// End the whole run at the first failure.
+    #[arg(long)]
+    fail_fast: bool,
+    /// How long the whole run may take.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// What all timeouts are multiplied by.
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor, env = "MSTREAM_TIMEOUT_SCALE")]
+    timeout_scale: u32,
+    /// What to write while it runs.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Where secrets stand, as NAME=value lines, before the environment.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+/// What is written while it runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    /// Progress on stderr, the summary on stdout.
+    Human,
+    /// Every event on stdout as it happens, a line each.
+    Jsonl,
+}
+
+/// `5m`, as the language writes it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let mut sources = Sources::default();
+    let id = sources.add("--timeout", text);
+    let read = parse_expression(id, &sources).ok().map(|expr| expr.kind);
+    match read {
+        Some(crate::syntax::ast::ExprKind::Literal(Value::Duration(value))) => Ok(value),
+        _ => Err("a duration is expected, such as 90s or 5m".to_owned()),
+    }
+}
+
+/// A factor in percent.
+fn factor(text: &str) -> Result<u32, String> {
+    let factor: f64 = text.parse().map_err(|_| "a number is expected, such as 2 or 0.5")?;
+    if !(0.01..=1000.0).contains(&factor) {
+        return Err("a factor from 0.01 to 1000 is expected".to_owned());
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 100,000 fits")]
+    Ok((factor * 100.0).round() as u32)
+}
+
+pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
+    let settings = it.scenarios.inputs.settings();
+    let mut ready = Vec::new();
+    let mut wrong = false;
+    for path in &it.scenarios.files {
+        match checked(path, &settings, console).and_then(|found| prepared(it, path, found, console)) {
+            Ok(scenario) => ready.push(scenario),
+            Err(_) => wrong = true,
+        }
+    }
+    if wrong {
+        return WRONG;
+    }
+    if it.dry_run {
+        for scenario in &ready {
+            console.result(&graph::export(&scenario.plan, &scenario.sources, graph::Format::Text));
+        }
+        console.progress("dry run: nothing was run\n");
+        return 0;
+    }
+    let several = ready.len() > 1;
+    let mut worst = Verdict::default();
+    let mut code = 0;
+    for scenario in ready {
+        if several && it.format == Format::Human {
+            console.progress(&format!("── {} · {}\n", scenario.plan.title, scenario.path.display()));
+        }
+        match one(it, &scenario, console) {
+            Ok((verdict, number)) => {
+                worst = worst.and(verdict);
+                code = if worst == verdict || code == 0 { number } else { worst.exit_code() };
+                if verdict.interrupted {
+                    break;
+                }
+            }
+            Err(words) => {
+                console.complain(&words);
+                worst = worst.and(Verdict { surroundings: true, ..Verdict::default() });
+                code = worst.exit_code();
+            }
+        }
+    }
+    code
+}
+
+/// A scenario that may run.
+struct Scenario {
+    path: PathBuf,
+    plan: Arc<Plan>,
+    sources: Arc<Sources>,
+    secrets: Arc<Secrets>,
+}
+
+/// A scenario that is sound, has a backend for every stream and all of its secrets; else the reason is told.
+fn prepared(it: &Exec, path: &Path, found: Checked, console: &Console) -> Result<Scenario, u8> {
+    show(&found, console);
+    let plan = found.plan.ok_or(WRONG)?;
+    let missing = without_backend(&plan);
+    if !missing.is_empty() {
+        let form = Form::Human { color: console.err_color };
+        console.progress(&render(&missing, &found.sources, form));
+        return Err(WRONG);
+    }
+    let secrets = secrets(&plan, it.secret_file.as_deref()).map_err(|words| {
+        console.complain(&format!("{}: {words}", path.display()));
+        WRONG
+    })?;
+    let (plan, sources) = (Arc::new(plan), Arc::new(found.sources));
+    Ok(Scenario { path: path.to_owned(), plan, sources, secrets: Arc::new(secrets) })
+}
+
+/// Streams of a kind that the language knows and this version cannot open.
+fn without_backend(plan: &Plan) -> Vec<Diagnostic> {
+    let busy = plan.streams.values().filter(|stream| stream.timeline.start < stream.cleanup.end);
+    let missing = busy.filter(|stream| &*stream.kind != "local").map(|stream| {
+        let message = format!("this version of mstream cannot open `{}` streams yet", stream.kind);
+        let help = format!("run it on this machine: --stream {}=local:", stream.name);
+        Diagnostic::new(Code::UnknownKind, stream.span, message).help(help)
+    });
+    missing.collect()
+}
+
+/// Runs one scenario; its verdict, and the exit code that goes with it.
+fn one(it: &Exec, scenario: &Scenario, console: &Console) -> Result<(Verdict, u8), String> {
+    let here = here()?;
+    let folder = Folder::make(&here)
+        .map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
+    let (plan, sources) = (&scenario.plan, &scenario.sources);
+    let header = Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into() };
+    let lines = |printed| Jsonl::new(Arc::clone(plan), Arc::clone(sources), header.clone(), printed);
+    let journal = Journal::open(&folder, Arc::clone(plan), lines(Printed::Size), KEPT);
+    let mut journal = journal.map_err(|error| format!("cannot write `{}`: {error}", folder.path.display()))?;
+    let style = Style { color: console.out_color };
+    let mut summary = Summary::new(Arc::clone(plan), Arc::clone(sources), style);
+    let view = match it.format {
+        Format::Human => View::human(plan, sources, console),
+        Format::Jsonl => View::lines(lines(Printed::Whole)),
+    };
+    let view = RefCell::new(view);
+    let mut record = |record: &Record| {
+        journal.record(record);
+        summary.record(record);
+        view.borrow_mut().record(record);
+    };
+    let (mut verdict, signal) = drive(it, scenario, &folder, &mut record, &view)?;
+    view.borrow_mut().end();
+    if let Some(words) = journal.failed {
+        console.complain(&words);
+        verdict.surroundings = true;
+    }
+    if it.format == Format::Human {
+        console.result(&summary.render());
+        console.progress(&format!("journal: {}\n", shown(&folder.path, &here)));
+    }
+    let code = if verdict.interrupted { signal.unwrap_or(130) } else { verdict.exit_code() };
+    Ok((verdict, code))
+}
+
+/// A path as people read it: relative where it is below `here`.
+fn shown(path: &Path, here: &Path) -> String {
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn here() -> Result<PathBuf, String> {
+    std::env::current_dir().map_err(|error| format!("there is no current folder: {error}"))
+}
+
+/// Sets the run going on a runtime of its own, with the signals and the frames of the view beside it.
+fn drive(
+    it: &Exec,
+    scenario: &Scenario,
+    folder: &Folder,
+    record: &mut dyn FnMut(&Record),
+    view: &RefCell<View>,
+) -> Result<(Verdict, Option<u8>), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    let tmp = Tmp::make(&folder.id)?;
+    let local: Arc<dyn Backend> = Arc::new(LocalBackend::new(environment()));
+    let backends = IndexMap::from([(Arc::from("local"), local)]);
+    let base = scenario.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let base = base.canonicalize().map_err(|error| format!("cannot find `{}`: {error}", base.display()))?;
+    let files = folder.path.join("files");
+    let home = Home { id: Arc::clone(&folder.id), folder: base, tmp: tmp.path.clone(), files };
+    runtime.block_on(async {
+        let (stops, asked) = mpsc::channel(4);
+        let job = Run {
+            plan: Arc::clone(&scenario.plan),
+            limits: limits(it),
+            secrets: Arc::clone(&scenario.secrets),
+            backends: &backends,
+            home,
+            sources: &scenario.sources,
+            stops: asked,
+        };
+        beside(run(job, record), stops, view).await
+    })
+}
+
+/// Waits for the run, and meanwhile listens to signals and draws.
+async fn beside(
+    run: impl Future<Output = Verdict>,
+    stops: mpsc::Sender<Urgency>,
+    view: &RefCell<View>,
+) -> Result<(Verdict, Option<u8>), String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("cannot listen to signals: {error}"));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    let began = tokio::time::Instant::now();
+    let mut frames = tokio::time::interval(FRAME);
+    let mut first = None;
+    let mut run = std::pin::pin!(run);
+    loop {
+        let code = tokio::select! {
+            biased;
+            verdict = &mut run => return Ok((verdict, first)),
+            _ = interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+            _ = hang_up.recv() => 129,
+            _ = frames.tick() => {
+                view.borrow_mut().frame(began.elapsed());
+                continue;
+            }
+        };
+        let urgency = if first.is_none() { Urgency::Orderly } else { Urgency::AtOnce };
+        first.get_or_insert(code);
+        // The channel holds more than anybody needs: the second request is the last that counts.
+        let _ = stops.try_send(urgency);
+    }
+}
+
+fn limits(it: &Exec) -> Limits {
+    Limits { fail_fast: it.fail_fast, run: it.timeout, scale: it.timeout_scale, ..Limits::default() }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    std::env::vars_os().collect()
+}
+
+/// A folder for the temporary folders of the streams; removed at the end.
+struct Tmp {
+    path: PathBuf,
+}
+
+impl Tmp {
+    fn make(run: &str) -> Result<Self, String> {
+        let path = std::env::temp_dir().join(format!("mstream-{run}"));
+        private(path.parent().unwrap_or(Path::new("/")))
+            .and_then(|()| {
+                use std::os::unix::fs::DirBuilderExt as _;
+                // Not one that is there already: it may be somebody else's.
+                std::fs::DirBuilder::new().mode(0o700).create(&path)
+            })
+            .map_err(|error| format!("cannot make `{}`: {error}", path.display()))?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Tmp {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

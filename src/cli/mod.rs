@@ -1,0 +1,165 @@
+//! The command line: files, terminal, environment, signals and exit codes. Nothing else in the house touches them.
+
+mod check;
+mod exec;
+mod explain;
+mod files;
+mod graph;
+mod journal;
+mod secrets;
+mod view;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::scenario::Settings;
+
+/// The exit code where the scenario or the command line is wrong, and nothing ran.
+const WRONG: u8 = 2;
+
+/// Tests that span many machines: one file, many streams, barriers where they meet.
+#[derive(Parser, Debug)]
+#[command(name = "mstream", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 all passed; 1 a step or an expectation failed; 2 the scenario or the command line is wrong, and nothing
+ran; 3 the surroundings failed; 4 timed out; 5 all passed, yet something was left behind; 70 a fault of mstream's own;
+130 interrupted, after cleaning up.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Check, plan and run scenarios.
+    Exec(exec::Exec),
+    /// Find all mistakes without running anything.
+    Check(check::Check),
+    /// The plan as a graph.
+    #[command(subcommand)]
+    Graph(graph::Graph),
+    /// What a diagnostic code means.
+    Explain(explain::Explain),
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    fn wanted(self, terminal: bool) -> bool {
+        match self {
+            Self::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// What decides the plan beside the files.
+#[derive(Args, Clone, Debug)]
+struct Inputs {
+    /// Give a parameter a value.
+    #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    param: Vec<(String, String)>,
+    /// Bind a stream, whatever the scenario says.
+    #[arg(long, value_name = "NAME=URI", value_parser = pair)]
+    stream: Vec<(String, String)>,
+}
+
+impl Inputs {
+    fn settings(&self) -> Settings {
+        Settings { params: self.param.clone(), streams: self.stream.clone() }
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is expected")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Runs the command that the command line names; its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not mistakes; a closed pipe is no error either.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG } else { 0 });
+        }
+    };
+    // Parsing is recursive to a bounded depth; a stack of known size holds it wherever the main thread came from.
+    let worker = std::thread::Builder::new().stack_size(16 << 20).spawn(move || dispatch(&cli));
+    let code = worker.ok().and_then(|worker| worker.join().ok()).unwrap_or(70);
+    ExitCode::from(code)
+}
+
+fn dispatch(cli: &Cli) -> u8 {
+    let console = Console::new(cli.color);
+    match &cli.command {
+        Command::Exec(exec) => exec::exec(exec, &console),
+        Command::Check(check) => check::check(check, &console),
+        Command::Graph(graph) => graph::graph(graph, &console),
+        Command::Explain(explain) => explain::explain(explain, &console),
+    }
+}
+
+/// Where results and progress go, and whether they may be coloured.
+struct Console {
+    /// stdout may be coloured.
+    out_color: bool,
+    /// stderr may be coloured.
+    err_color: bool,
+    /// stderr is a terminal.
+    err_terminal: bool,
+}
+
+impl Console {
+    fn new(color: Color) -> Self {
+        let err_terminal = std::io::stderr().is_terminal();
+        Self {
+            out_color: color.wanted(std::io::stdout().is_terminal()),
+            err_color: color.wanted(err_terminal),
+            err_terminal,
+        }
+    }
+
+    /// Writes a result to stdout. A closed pipe is no error.
+    fn result(&self, text: &str) {
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+
+    /// Writes progress or a complaint to stderr.
+    fn progress(&self, text: &str) {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
+    /// A complaint about the command line or the surroundings, without a place in a scenario.
+    fn complain(&self, text: &str) {
+        self.progress(&format!("error: {text}\n"));
+    }
+}
+
+/// The scenarios of a command.
+#[derive(Args, Clone, Debug)]
+struct Scenarios {
+    /// The scenario files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    inputs: Inputs,
+}

@@ -1,0 +1,510 @@
+//! Names in expressions: what they mean, and what of it is known before the run.
+
+use std::sync::Arc;
+
+use super::build::{Binding, Builder, Cursor, Early};
+use super::{Context, Expr, Field, Need, StepKind, ValueId, evaluate};
+use crate::diagnostic::{Code, Diagnostic, Span, similar};
+use crate::scenario::{Id as _, StreamId};
+use crate::syntax::Value;
+use crate::syntax::ast::{self, Argument, ExprKind, Name, Operator, Piece};
+
+/// How many turns one loop may take.
+const MAX_TURNS: i64 = 1_000_000;
+
+/// What a name, or a path of members, stands for.
+enum Meaning {
+    /// A value.
+    Expr(Expr),
+    /// What a `let` makes.
+    Result(ValueId),
+    /// One stream.
+    Stream(StreamId),
+    /// Several streams: a fleet, a part of one, `streams[1..2]`.
+    Streams(Vec<StreamId>),
+    /// `streams`
+    All,
+    /// `param`
+    Params,
+    /// Already told.
+    Nothing,
+}
+
+/// What stands between the brackets of a fleet.
+enum Which {
+    Numbers(std::ops::RangeInclusive<i64>),
+    Name(Arc<str>),
+}
+
+impl Builder<'_> {
+    /// The expression with its names resolved; constant where everything in it is known. What is wrong is told, and
+    /// stands as null.
+    pub(super) fn expr(&mut self, it: &ast::Expr, cursor: &mut Cursor<'_>) -> Expr {
+        let expr = match &it.kind {
+            ExprKind::Literal(value) => {
+                if let Value::Regex(pattern) = value {
+                    self.regex(pattern, it.span);
+                }
+                return Expr::Constant(value.clone());
+            }
+            ExprKind::Template(text) => {
+                let pieces = text.pieces.iter().map(|piece| match piece {
+                    Piece::Literal(literal) => Expr::Constant(Value::Text(literal.clone())),
+                    Piece::Hole(expr, _) => self.expr(expr, cursor),
+                });
+                Expr::Concat(pieces.collect())
+            }
+            ExprKind::List(items) => Expr::List(items.iter().map(|item| self.expr(item, cursor)).collect()),
+            ExprKind::Map(pairs) => {
+                Expr::Map(pairs.iter().map(|(key, value)| (key.node.clone(), self.expr(value, cursor))).collect())
+            }
+            ExprKind::Not(inner) => Expr::Not(Box::new(self.expr(inner, cursor))),
+            ExprKind::Binary(left, operator, right) => self.binary(left, operator.node, right, it.span, cursor),
+            ExprKind::Call(name, arguments) => self.function(name, arguments),
+            ExprKind::Range(..) => return self.wrong(it.span, "a range stands in `for` and between `[ ]` only"),
+            ExprKind::Code(_) => {
+                return self.wrong(it.span, "code is no value here: `let x = shell \"...\"` keeps what it prints");
+            }
+            ExprKind::Name(_) | ExprKind::Member(..) | ExprKind::Index(..) => {
+                let meaning = self.meaning(it, cursor);
+                self.value_of(meaning, it.span, cursor)
+            }
+        };
+        self.fold(expr, it.span)
+    }
+
+    fn wrong(&mut self, span: Span, message: &str) -> Expr {
+        self.tell(Diagnostic::new(Code::WrongType, span, message));
+        Expr::Constant(Value::Null)
+    }
+
+    fn binary(
+        &mut self,
+        left: &ast::Expr,
+        operator: Operator,
+        right: &ast::Expr,
+        span: Span,
+        cursor: &mut Cursor<'_>,
+    ) -> Expr {
+        let parts = (self.expr(left, cursor), operator, self.expr(right, cursor));
+        Expr::Binary(Box::new(parts), span)
+    }
+
+    /// Evaluates what needs no run.
+    fn fold(&mut self, expr: Expr, span: Span) -> Expr {
+        if matches!(expr, Expr::Constant(_)) || !is_known(&expr) {
+            return expr;
+        }
+        match evaluate(&expr, &Nowhere) {
+            Ok(value) => Expr::Constant(value),
+            Err(unknown) => {
+                self.tell(Diagnostic::new(Code::WrongType, span, unknown.0));
+                Expr::Constant(Value::Null)
+            }
+        }
+    }
+
+    fn function(&mut self, name: &Name, arguments: &[Argument]) -> Expr {
+        match (&*name.node, arguments) {
+            (
+                "secret",
+                [Argument { name: None, value: ast::Expr { kind: ExprKind::Literal(Value::Text(secret)), .. } }],
+            ) => Expr::Secret(secret.clone()),
+            ("secret", _) => self.wrong(name.span, "`secret` takes the name of a secret: secret(\"NAME\")"),
+            _ => {
+                let problem =
+                    Diagnostic::new(Code::UnknownValue, name.span, format!("there is no function `{}`", name.node));
+                self.tell(problem.near("function", &name.node, ["secret"]));
+                Expr::Constant(Value::Null)
+            }
+        }
+    }
+
+    /// The value that a meaning stands for as it is.
+    fn value_of(&mut self, meaning: Meaning, span: Span, cursor: &mut Cursor<'_>) -> Expr {
+        match meaning {
+            Meaning::Expr(expr) => expr,
+            Meaning::Result(value) => Expr::Value(value, Field::Whole),
+            Meaning::Stream(stream) => {
+                let name = self.stream_name(stream);
+                let problem = Diagnostic::new(Code::WrongType, span, format!("`{name}` is a stream, not a value"));
+                self.tell(problem.help(format!("`{name}.host` is its address, `{name}.name` its name")));
+                Expr::Constant(Value::Null)
+            }
+            Meaning::Streams(_) | Meaning::All => {
+                let problem = Diagnostic::new(Code::WrongType, span, "these are streams, not a value");
+                self.tell(problem.help("`.host` and `.name` are lists, `.success` is true where all passed"));
+                Expr::Constant(Value::Null)
+            }
+            Meaning::Params => {
+                let names: Vec<_> = self.scenario.params.keys().map(|name| format!("`param.{name}`")).collect();
+                let problem = Diagnostic::new(Code::WrongType, span, "`param` is not a value of its own");
+                self.tell(problem.help(format!("the parameters are: {}", names.join(", "))));
+                Expr::Constant(Value::Null)
+            }
+            Meaning::Nothing => {
+                cursor.needs.clear();
+                Expr::Constant(Value::Null)
+            }
+        }
+    }
+
+    fn meaning(&mut self, it: &ast::Expr, cursor: &mut Cursor<'_>) -> Meaning {
+        match &it.kind {
+            ExprKind::Name(name) => self.name(name, it.span, cursor),
+            ExprKind::Member(base, name) => {
+                let early = self.early.len();
+                let base = self.meaning(base, cursor);
+                self.early[early..].iter_mut().for_each(|asked| asked.member = true);
+                self.member(base, name, cursor)
+            }
+            ExprKind::Index(base, index) => {
+                let base = self.meaning(base, cursor);
+                self.index(base, index, cursor)
+            }
+            _ => Meaning::Expr(self.expr(it, cursor)),
+        }
+    }
+
+    fn name(&mut self, name: &Arc<str>, span: Span, cursor: &Cursor<'_>) -> Meaning {
+        if let Some((_, binding)) = cursor.scope.iter().rev().find(|(bound, _)| bound == name) {
+            return match binding {
+                Binding::Expr(expr) => Meaning::Expr(expr.clone()),
+                Binding::Stream(stream) => Meaning::Stream(*stream),
+            };
+        }
+        if let Some(value) = cursor.values.get(name) {
+            self.used.extend(self.made.get(value));
+            return Meaning::Result(*value);
+        }
+        match &**name {
+            "self" => return Meaning::Stream(cursor.stream),
+            "param" => return Meaning::Params,
+            "streams" => return Meaning::All,
+            _ => {}
+        }
+        if let Some(fleet) = self.scenario.fleets.get(name) {
+            return Meaning::Streams(fleet.clone());
+        }
+        match self.scenario.stream_named(name) {
+            Some(stream) => Meaning::Stream(stream),
+            None => {
+                self.early.push(Early { stream: cursor.stream, name: name.clone(), span, member: false });
+                Meaning::Nothing
+            }
+        }
+    }
+
+    fn member(&mut self, base: Meaning, name: &Name, cursor: &mut Cursor<'_>) -> Meaning {
+        match base {
+            Meaning::Params => self.param(name),
+            Meaning::Stream(stream) => self.attribute(stream, name, cursor),
+            Meaning::Streams(streams) => self.attributes(&streams, name, cursor),
+            Meaning::All if &*name.node == "len" => {
+                let declared = self.scenario.streams.values().filter(|stream| stream.declared).count();
+                Meaning::Expr(Expr::Constant(Value::Int(i64::try_from(declared).unwrap_or(i64::MAX))))
+            }
+            Meaning::All => {
+                let all: Vec<StreamId> = self.scenario.streams.ids().collect();
+                self.attributes(&all, name, cursor)
+            }
+            Meaning::Result(value) => self.field(value, name),
+            Meaning::Expr(expr) => {
+                let key = Expr::Constant(Value::Text(name.node.clone()));
+                let expr = Expr::Index(Box::new(expr), Box::new(key));
+                Meaning::Expr(self.fold_member(expr, name))
+            }
+            Meaning::Nothing => Meaning::Nothing,
+        }
+    }
+
+    /// Folds `a.b`; where `a` is known and has no `b`, that is an unknown attribute.
+    fn fold_member(&mut self, expr: Expr, name: &Name) -> Expr {
+        if !is_known(&expr) {
+            return expr;
+        }
+        match evaluate(&expr, &Nowhere) {
+            Ok(value) => Expr::Constant(value),
+            Err(unknown) => {
+                self.tell(Diagnostic::new(Code::UnknownAttribute, name.span, unknown.0));
+                Expr::Constant(Value::Null)
+            }
+        }
+    }
+
+    fn param(&mut self, name: &Name) -> Meaning {
+        if let Some(value) = self.scenario.params.get(&name.node) {
+            return Meaning::Expr(Expr::Constant(value.clone()));
+        }
+        let known = self.scenario.params.keys().map(|name| &**name);
+        let problem = Diagnostic::new(Code::UnknownValue, name.span, format!("there is no parameter `{}`", name.node));
+        let problem = match similar(&name.node, known.clone()) {
+            Some(_) => problem.near("parameter", &name.node, known),
+            None => problem.help(format!("declare it: param {} = ...", name.node)),
+        };
+        self.tell(problem);
+        Meaning::Nothing
+    }
+
+    fn field(&mut self, value: ValueId, name: &Name) -> Meaning {
+        let field = match &*name.node {
+            "stdout" => Field::Stdout,
+            "stderr" => Field::Stderr,
+            "exit" => Field::Exit,
+            "duration" => Field::Duration,
+            "json" => return Meaning::Expr(Expr::Value(value, Field::Json)),
+            other => {
+                let made = &self.plan.values[value];
+                let step = (made.step.index() < self.plan.steps.len()).then(|| &self.plan.steps[made.step]);
+                if step.is_some_and(|step| matches!(step.kind, StepKind::Capture(..))) {
+                    let message = format!("`{}` has no `{other}`", made.name);
+                    let problem = Diagnostic::new(Code::UnknownAttribute, name.span, message);
+                    self.tell(problem.help("it has: stdout, stderr, exit, duration, json"));
+                    return Meaning::Nothing;
+                }
+                let key = Expr::Constant(Value::Text(name.node.clone()));
+                return Meaning::Expr(Expr::Index(Box::new(Expr::Value(value, Field::Whole)), Box::new(key)));
+            }
+        };
+        Meaning::Expr(Expr::Value(value, field))
+    }
+
+    fn attribute(&mut self, stream: StreamId, name: &Name, cursor: &mut Cursor<'_>) -> Meaning {
+        let constant = |value| Meaning::Expr(Expr::Constant(value));
+        self.referred.insert(stream);
+        let finale = stream.index() >= self.scenario.streams.len();
+        match &*name.node {
+            "name" => constant(Value::Text(self.stream_name(stream))),
+            "index" if !finale => constant(Value::Int(self.scenario.streams[stream].index)),
+            "host" if finale => constant(Value::Text("127.0.0.1".into())),
+            "host" => Meaning::Expr(self.address(stream, cursor)),
+            "success" => Meaning::Expr(self.success(&[stream], cursor)),
+            _ if stream == cursor.stream => match cursor.values.get(&name.node) {
+                Some(value) => {
+                    self.used.extend(self.made.get(value));
+                    Meaning::Result(*value)
+                }
+                None => {
+                    self.early.push(Early { stream, name: name.node.clone(), span: name.span, member: false });
+                    Meaning::Nothing
+                }
+            },
+            _ => {
+                let value = self.export(stream, &name.node, name.span);
+                if !cursor.cleaning {
+                    need(cursor, Need::Value(value));
+                }
+                Meaning::Result(value)
+            }
+        }
+    }
+
+    fn attributes(&mut self, streams: &[StreamId], name: &Name, cursor: &mut Cursor<'_>) -> Meaning {
+        if &*name.node == "success" {
+            return Meaning::Expr(self.success(streams, cursor));
+        }
+        if &*name.node == "len" {
+            return Meaning::Expr(Expr::Constant(Value::Int(i64::try_from(streams.len()).unwrap_or(i64::MAX))));
+        }
+        let each = streams.iter().map(|stream| {
+            let meaning = self.attribute(*stream, name, cursor);
+            self.value_of(meaning, name.span, cursor)
+        });
+        let list = Expr::List(each.collect());
+        Meaning::Expr(self.fold(list, name.span))
+    }
+
+    fn address(&mut self, stream: StreamId, cursor: &mut Cursor<'_>) -> Expr {
+        if let Some(host) = self.host(stream) {
+            return Expr::Constant(Value::Text(host));
+        }
+        if stream != cursor.stream && !cursor.cleaning {
+            need(cursor, Need::Host(stream));
+        }
+        Expr::Host(stream)
+    }
+
+    /// Whether all of these passed; known once their timelines have ended.
+    fn success(&mut self, streams: &[StreamId], cursor: &mut Cursor<'_>) -> Expr {
+        if !cursor.cleaning {
+            streams.iter().for_each(|stream| need(cursor, Need::End(*stream)));
+        }
+        Expr::Success(streams.into())
+    }
+
+    fn index(&mut self, base: Meaning, index: &ast::Expr, cursor: &mut Cursor<'_>) -> Meaning {
+        match base {
+            Meaning::Streams(streams) => self.part(&streams, index, false, cursor),
+            Meaning::All => {
+                let all: Vec<StreamId> = self.scenario.streams.ids().collect();
+                self.part(&all, index, true, cursor)
+            }
+            Meaning::Stream(stream) => {
+                let message = format!("`{}` is one stream, not a fleet", self.stream_name(stream));
+                self.tell(Diagnostic::new(Code::UnknownAttribute, index.span, message));
+                Meaning::Nothing
+            }
+            Meaning::Result(value) => {
+                let key = self.expr(index, cursor);
+                Meaning::Expr(Expr::Index(Box::new(Expr::Value(value, Field::Whole)), Box::new(key)))
+            }
+            Meaning::Expr(expr) => {
+                let key = self.expr(index, cursor);
+                let expr = Expr::Index(Box::new(expr), Box::new(key));
+                Meaning::Expr(self.fold(expr, index.span))
+            }
+            Meaning::Params => Meaning::Nothing,
+            Meaning::Nothing => Meaning::Nothing,
+        }
+    }
+
+    /// `client[2]`, `client[1..3]`, `streams["a name"]`, `streams[0]`. Among all streams, integers are names where any
+    /// stream has one for a name, else positions; in a fleet they are its own numbers.
+    fn part(&mut self, streams: &[StreamId], index: &ast::Expr, all: bool, cursor: &mut Cursor<'_>) -> Meaning {
+        let Some(which) = self.which(index, cursor) else { return Meaning::Nothing };
+        let scenario = self.scenario;
+        let named = |id: &StreamId| scenario.streams[*id].name.parse::<i64>().ok();
+        let by_name = all && streams.iter().any(|id| named(id).is_some());
+        let number = |id: &StreamId| match all {
+            true if by_name => named(id),
+            true => i64::try_from(id.index()).ok(),
+            false => Some(scenario.streams[*id].index),
+        };
+        let chosen = |id: &StreamId| match &which {
+            Which::Numbers(numbers) => number(id).is_some_and(|it| numbers.contains(&it)),
+            Which::Name(name) => scenario.streams[*id].name == *name,
+        };
+        let found: Vec<StreamId> = streams.iter().copied().filter(chosen).collect();
+        match (&found[..], &index.kind) {
+            ([], _) => {
+                let names: Vec<&str> = streams.iter().map(|id| &*scenario.streams[*id].name).take(12).collect();
+                let problem = Diagnostic::new(Code::UnknownStream, index.span, "there is no such stream");
+                self.tell(problem.help(format!("there are: {}", names.join(", "))));
+                Meaning::Nothing
+            }
+            (_, ExprKind::Range(..)) => Meaning::Streams(found),
+            ([one, ..], _) => Meaning::Stream(*one),
+        }
+    }
+
+    /// What stands between the brackets; it has to be known before the run.
+    fn which(&mut self, index: &ast::Expr, cursor: &mut Cursor<'_>) -> Option<Which> {
+        let value = |builder: &mut Self, it: &ast::Expr, cursor: &mut Cursor<'_>| match builder.expr(it, cursor) {
+            Expr::Constant(value) => Some(value),
+            _ => None,
+        };
+        let found = match &index.kind {
+            ExprKind::Range(first, last) => match (value(self, first, cursor), value(self, last, cursor)) {
+                (Some(Value::Int(first)), Some(Value::Int(last))) => Some(Which::Numbers(first..=last)),
+                _ => None,
+            },
+            _ => match value(self, index, cursor) {
+                Some(Value::Int(at)) => Some(Which::Numbers(at..=at)),
+                Some(Value::Text(name)) => Some(Which::Name(name)),
+                _ => None,
+            },
+        };
+        if found.is_none() {
+            self.wrong(index.span, "which stream is meant is decided before the run: a number or a name stands here");
+        }
+        found
+    }
+
+    /// What a `for` runs over.
+    pub(super) fn items(&mut self, it: &ast::Expr, cursor: &mut Cursor<'_>) -> Option<Vec<Binding>> {
+        let integer = |value| Binding::Expr(Expr::Constant(Value::Int(value)));
+        if let ExprKind::Range(first, last) = &it.kind {
+            let bounds = (self.expr(first, cursor), self.expr(last, cursor));
+            let (Expr::Constant(Value::Int(first)), Expr::Constant(Value::Int(last))) = bounds else {
+                self.wrong(it.span, "how often a loop turns is decided before the run: integers stand here");
+                return None;
+            };
+            if last.saturating_sub(first) >= MAX_TURNS {
+                let message = format!("this loop turns more than {MAX_TURNS} times");
+                self.tell(
+                    Diagnostic::new(Code::LimitExceeded, it.span, message)
+                        .help("`repeat(for = ...)` does something often"),
+                );
+                return None;
+            }
+            return Some((first..=last).map(integer).collect());
+        }
+        if let ExprKind::List(items) = &it.kind {
+            return Some(items.iter().map(|item| self.item(item, cursor)).collect());
+        }
+        let meaning = match &it.kind {
+            ExprKind::Name(_) | ExprKind::Member(..) | ExprKind::Index(..) => self.meaning(it, cursor),
+            _ => Meaning::Expr(self.expr(it, cursor)),
+        };
+        match meaning {
+            Meaning::Streams(streams) => Some(streams.into_iter().map(Binding::Stream).collect()),
+            Meaning::Expr(Expr::Constant(Value::List(items))) => {
+                Some(items.iter().map(|item| Binding::Expr(Expr::Constant(item.clone()))).collect())
+            }
+            Meaning::Nothing => None,
+            _ => {
+                self.wrong(it.span, "a loop runs over what is known before the run: a range, a list or a fleet");
+                None
+            }
+        }
+    }
+
+    /// One thing of a list: a stream's name stands for the stream.
+    fn item(&mut self, it: &ast::Expr, cursor: &mut Cursor<'_>) -> Binding {
+        if let ExprKind::Name(_) | ExprKind::Index(..) = &it.kind
+            && let Meaning::Stream(stream) = self.meaning(it, cursor)
+        {
+            return Binding::Stream(stream);
+        }
+        Binding::Expr(self.expr(it, cursor))
+    }
+
+    /// What an argument of a task is bound to.
+    pub(super) fn argument(&mut self, it: &ast::Expr, cursor: &mut Cursor<'_>) -> Binding {
+        self.item(it, cursor)
+    }
+
+    pub(super) fn stream_name(&self, stream: StreamId) -> Arc<str> {
+        self.scenario.streams.get(stream).map_or("finally".into(), |stream| stream.name.clone())
+    }
+}
+
+fn need(cursor: &mut Cursor<'_>, need: Need) {
+    if !cursor.needs.contains(&need) {
+        cursor.needs.push(need);
+    }
+}
+
+/// Whether an expression needs nothing of a run.
+fn is_known(expr: &Expr) -> bool {
+    match expr {
+        Expr::Constant(_) => true,
+        Expr::Value(..) | Expr::Host(_) | Expr::Success(_) | Expr::Secret(_) => false,
+        Expr::Index(base, index) => is_known(base) && is_known(index),
+        Expr::List(items) | Expr::Concat(items) => items.iter().all(is_known),
+        Expr::Map(pairs) => pairs.iter().all(|(_, value)| is_known(value)),
+        Expr::Not(inner) => is_known(inner),
+        Expr::Binary(parts, _) => is_known(&parts.0) && is_known(&parts.2),
+    }
+}
+
+/// Before the run: nothing is there yet.
+struct Nowhere;
+
+impl Context for Nowhere {
+    fn value(&self, _: ValueId, _: Field) -> Option<Value> {
+        None
+    }
+
+    fn host(&self, _: StreamId) -> Option<Value> {
+        None
+    }
+
+    fn success(&self, _: StreamId) -> bool {
+        false
+    }
+
+    fn secret(&self, _: &str) -> Option<Value> {
+        None
+    }
+}

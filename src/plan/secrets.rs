@@ -1,0 +1,62 @@
+//! Which secrets a plan asks for, so that a missing one is told before anything runs.
+
+use std::sync::Arc;
+
+use indexmap::IndexSet;
+
+use super::{Code, Expr, Plan, Probe};
+
+impl Plan {
+    /// The names in all `secret("NAME")`, each once.
+    pub fn secrets(&self) -> IndexSet<Arc<str>> {
+        let mut names = IndexSet::new();
+        let mut note = |expr: &Expr| collect(expr, &mut names);
+        for code in self.codes.values() {
+            of_code(code, &mut note);
+        }
+        for handle in self.handles.values() {
+            for probe in handle.ready.iter().chain(&handle.alive) {
+                match probe {
+                    Probe::Port(expr) | Probe::File(expr) => note(expr),
+                    Probe::Output(_) | Probe::Code(_) => {}
+                }
+            }
+        }
+        for extra in self.steps.values().filter_map(|step| step.extra.as_ref()) {
+            extra.when.iter().chain(&extra.expression).for_each(&mut note);
+            extra.paths.iter().flat_map(|(from, to)| [from, to]).for_each(&mut note);
+        }
+        for stream in self.streams.values() {
+            stream.keys.iter().for_each(|(_, value)| note(value));
+        }
+        names
+    }
+}
+
+fn of_code(code: &Code, note: &mut impl FnMut(&Expr)) {
+    code.holes.iter().for_each(&mut *note);
+    if let Some(options) = &code.options {
+        options.env.iter().for_each(|(_, value)| note(value));
+        options.dir.iter().chain(&options.user).chain(&options.stdin).for_each(note);
+    }
+}
+
+fn collect(expr: &Expr, names: &mut IndexSet<Arc<str>>) {
+    match expr {
+        Expr::Secret(name) => {
+            names.insert(name.clone());
+        }
+        Expr::Constant(_) | Expr::Value(..) | Expr::Host(_) | Expr::Success(_) => {}
+        Expr::Index(base, index) => {
+            collect(base, names);
+            collect(index, names);
+        }
+        Expr::List(items) | Expr::Concat(items) => items.iter().for_each(|item| collect(item, names)),
+        Expr::Map(pairs) => pairs.iter().for_each(|(_, value)| collect(value, names)),
+        Expr::Not(inner) => collect(inner, names),
+        Expr::Binary(parts, _) => {
+            collect(&parts.0, names);
+            collect(&parts.2, names);
+        }
+    }
+}

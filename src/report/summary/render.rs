@@ -1,0 +1,187 @@
+//! The summary as text: origins first, the verdict on the last line.
+
+use super::super::watch::Done;
+use super::super::{paint, verdict, words};
+use super::origin::{Entry, Suffering};
+use super::{Summary, meetings};
+use crate::diagnostic::visible;
+use crate::event::{Origin, Urgency};
+use crate::plan::{StepId, StepKind};
+
+/// Of so many who suffer from one origin their names are told.
+const SUFFERING: usize = 10;
+
+/// The whole text.
+pub(super) fn render(summary: &Summary) -> String {
+    let mut out = String::new();
+    for (origin, entry) in &summary.origins {
+        section(&mut out, self::origin(summary, *origin, entry));
+    }
+    if summary.more_origins > 0 {
+        section(&mut out, vec![format!("and {} more failures of their own", summary.more_origins)]);
+    }
+    section(&mut out, stopped(summary));
+    section(&mut out, leaks(summary));
+    section(&mut out, cuts(summary));
+    section(&mut out, headed(summary, "who waited", meetings::table(&summary.names, &summary.met)));
+    section(&mut out, headed(summary, "started together", gates(summary)));
+    section(&mut out, vec![last_line(summary)]);
+    out
+}
+
+/// Lines with a blank one before them, unless there are none.
+fn section(out: &mut String, lines: Vec<String>) {
+    if !lines.is_empty() && !out.is_empty() {
+        out.push('\n');
+    }
+    for line in lines {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+}
+
+fn headed(summary: &Summary, head: &str, lines: Vec<String>) -> Vec<String> {
+    let head = (!lines.is_empty()).then(|| summary.style.paint(paint::BOLD, head));
+    head.into_iter().chain(lines.into_iter().map(|line| format!("  {line}"))).collect()
+}
+
+fn origin(summary: &Summary, origin: Origin, entry: &Entry) -> Vec<String> {
+    let names = &summary.names;
+    let head = match origin {
+        Origin::Step(step) => step_line(summary, step),
+        Origin::Stream(stream) => format!("{} · {}", names.stream(stream), names.declared(stream)),
+    };
+    let mut lines = vec![summary.style.paint(paint::BAD, &head)];
+    let how = if entry.how.is_empty() { "failed" } else { &entry.how };
+    let note = if entry.surroundings { " (a fault of the surroundings, not of the test)" } else { "" };
+    lines.push(format!("  {how}{note}"));
+    lines.extend(entry.details.iter().map(|line| format!("    {line}")));
+    lines.extend(entry.output.iter().map(|line| format!("  │ {line}")));
+    lines.extend(missing(summary, entry));
+    lines.extend(suffering(summary, entry));
+    lines
+}
+
+/// `web: $ serve --port 8080 · deploy.ms:12`
+fn step_line(summary: &Summary, step: StepId) -> String {
+    let names = &summary.names;
+    let cleanup = names.plan.stream_of(step).cleanup.contains(&step);
+    let when = if cleanup { "finally: " } else { "" };
+    format!("{}: {when}{} · {}", names.stream_of(step), names.label(step), names.place(step))
+}
+
+fn missing(summary: &Summary, entry: &Entry) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !entry.arrived.is_empty() {
+        let names: Vec<String> = entry.arrived.iter().map(|stream| summary.names.stream(*stream)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        lines.push(format!("  had come: {}", words::list(&names, 8)));
+    }
+    for (stream, doing, output) in &entry.missing {
+        lines.push(format!("  had not: {}, {doing}", summary.names.stream(*stream)));
+        lines.extend(output.iter().map(|line| format!("    │ {line}")));
+    }
+    lines.extend((entry.more_missing > 0).then(|| format!("  had not: {} others", entry.more_missing)));
+    lines
+}
+
+fn suffering(summary: &Summary, entry: &Entry) -> Vec<String> {
+    let names = &summary.names;
+    let line = |(step, how): &(StepId, Suffering)| {
+        let meets = matches!(names.plan.steps[*step].kind, StepKind::Barrier(_) | StepKind::Wait(_));
+        let how = match how {
+            Suffering::Broken if meets => "broken at",
+            Suffering::Broken => "broken before",
+            Suffering::Cancelled => "cancelled in",
+            Suffering::Stream => "did not get through",
+        };
+        format!("    {}: {how} {} · {}", names.stream_of(*step), names.label(*step), names.place(*step))
+    };
+    let all = entry.suffering.len();
+    let head = (all > 0).then(|| "  because of it".to_owned());
+    let more = all.checked_sub(SUFFERING).filter(|more| *more > 0).map(|more| format!("    and {more} more"));
+    head.into_iter().chain(entry.suffering.iter().take(SUFFERING).map(line)).chain(more).collect()
+}
+
+/// What an interruption or the end of the time for the run found running.
+fn stopped(summary: &Summary) -> Vec<String> {
+    let head = match summary.interrupted {
+        Some((Urgency::Orderly, at)) => {
+            format!("interrupted after {}: steps were stopped, `finally` ran", words::elapsed(at))
+        }
+        Some((Urgency::AtOnce, at)) => {
+            format!("interrupted twice, the second time after {}: ended at once", words::elapsed(at))
+        }
+        None if summary.run_timed_out => "the time for the whole run was over".to_owned(),
+        None => return Vec::new(),
+    };
+    let mut lines = vec![summary.style.paint(paint::BAD, &head)];
+    for (step, output) in &summary.stopped {
+        lines.push(format!("  stopped {}", step_line(summary, *step)));
+        lines.extend(output.iter().map(|line| format!("    │ {line}")));
+    }
+    lines.extend((summary.more_stopped > 0).then(|| format!("  and {} more", summary.more_stopped)));
+    lines
+}
+
+fn leaks(summary: &Summary) -> Vec<String> {
+    let line = |(stream, step, leak): &(crate::scenario::StreamId, Option<StepId>, crate::event::Leak)| {
+        let whose = step.map_or_else(|| summary.names.stream(*stream), |step| step_line(summary, step));
+        format!("{whose}: process {}, {}", leak.pid, visible::text(&leak.command))
+    };
+    let more = (summary.more_leaks > 0).then(|| format!("and {} more", summary.more_leaks));
+    headed(summary, "left behind", summary.leaks.iter().map(line).chain(more).collect())
+}
+
+fn cuts(summary: &Summary) -> Vec<String> {
+    let line = |(step, bytes): (&StepId, &u64)| format!("{}: {}", step_line(summary, *step), words::size(*bytes));
+    let more = summary.cuts.len().checked_sub(super::NAMED).filter(|more| *more > 0);
+    let more = more.map(|more| format!("and of {more} more steps"));
+    headed(summary, "output that was not kept", summary.cuts.iter().take(super::NAMED).map(line).chain(more).collect())
+}
+
+fn gates(summary: &Summary) -> Vec<String> {
+    let line = |(barrier, skew): &(crate::plan::BarrierId, std::time::Duration)| {
+        let parties = &summary.names.plan.barriers[*barrier].parties;
+        let first = parties.first().map_or_else(String::new, |step| format!(" · {}", summary.names.place(*step)));
+        format!("{} within {}{first}", words::count(parties.len(), "stream", "streams"), words::elapsed(*skew))
+    };
+    summary.gates.iter().take(super::NAMED).map(line).collect()
+}
+
+/// `failed in 4.1s: 8 steps, 3 passed, 1 failed, 2 broken, 2 never started`
+fn last_line(summary: &Summary) -> String {
+    let (head, look) = match summary.verdict {
+        Some(it) => (verdict::headline(it), if it.exit_code() == 0 { paint::GOOD } else { paint::BAD }),
+        None => ("not finished", paint::BAD),
+    };
+    let counts = counts(summary);
+    let counts = if counts.is_empty() { String::new() } else { format!(", {}", counts.join(", ")) };
+    let steps = words::count(summary.watch.steps.len(), "step", "steps");
+    format!("{} in {}: {steps}{counts}", summary.style.paint(look, head), words::elapsed(summary.last))
+}
+
+/// `3 passed`, `1 failed`, ...; nothing where all passed.
+fn counts(summary: &Summary) -> Vec<String> {
+    const WORDS: [(Done, &str); 10] = [
+        (Done::Passed, "passed"),
+        (Done::Failed, "failed"),
+        (Done::TimedOut, "timed out"),
+        (Done::Unreachable, "unreachable"),
+        (Done::Lost, "lost"),
+        (Done::Broken, "broken"),
+        (Done::Cancelled, "cancelled"),
+        (Done::Skipped, "skipped"),
+        (Done::NotYet, "never started"),
+        (Done::Excused, "failed as they may"),
+    ];
+    let mut counts = [0_usize; WORDS.len()];
+    for done in summary.watch.steps.values() {
+        counts[WORDS.iter().position(|(word, _)| word == done).unwrap_or_default()] += 1;
+    }
+    if counts[0] == summary.watch.steps.len() {
+        return Vec::new();
+    }
+    let shown = counts.iter().zip(WORDS).filter(|(count, _)| **count > 0);
+    shown.map(|(count, (_, word))| format!("{count} {word}")).collect()
+}

@@ -1,0 +1,85 @@
+//! Every example runs; every broken one is refused, or fails with the right blame.
+
+use std::path::Path;
+
+use crate::cases::mstream;
+use crate::markdown::{blocks, files};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a scenario in a folder of its own; its exit code, and all that it printed.
+fn exec(path: &Path) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = mstream(folder.path(), &["exec", path.to_str().unwrap()]);
+    let text = [&output.stdout[..], &output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn every_example_passes() {
+    for path in files("examples", "ms") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# "), "{}: the first line says what it shows", path.display());
+        let check = mstream(root(), &["check", "--deny", "warnings", path.to_str().unwrap()]);
+        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+        let (code, output) = exec(&path);
+        assert_eq!(code, 0, "{}:\n{output}", path.display());
+    }
+}
+
+#[test]
+fn every_broken_example_is_told_what_is_wrong_with_it() {
+    for path in files("examples/broken", "ms") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let expected = text.lines().next().and_then(|line| line.strip_prefix("# expect: "));
+        let expected = expected.unwrap_or_else(|| panic!("{}: no `# expect:`", path.display()));
+        match expected.split_once(' ') {
+            Some(("check", codes)) => refused(&path, codes),
+            Some(("exec", code)) => fails(&path, &text, code.trim().parse().unwrap()),
+            _ => panic!("{}: `# expect: {expected}`", path.display()),
+        }
+    }
+}
+
+fn refused(path: &Path, codes: &str) {
+    let output = mstream(root(), &["check", "--format", "concise", path.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut found: Vec<&str> =
+        text.lines().filter_map(|line| Some(line.split_once("error[")?.1.split_once(']')?.0)).collect();
+    found.dedup();
+    assert_eq!(found, codes.split(", ").collect::<Vec<_>>(), "{}:\n{text}", path.display());
+    let (code, _) = exec(path);
+    assert_eq!(code, 2, "{}: exec refuses as well", path.display());
+}
+
+fn fails(path: &Path, text: &str, expected: i32) {
+    let (code, output) = exec(path);
+    assert_eq!(code, expected, "{}:\n{output}", path.display());
+    for words in text.lines().filter_map(|line| line.strip_prefix("# says: ")) {
+        assert!(output.contains(words), "{}: does not say `{words}`:\n{output}", path.display());
+    }
+}
+
+#[test]
+fn the_runnable_blocks_of_the_book_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for path in files("spec", "md") {
+        for block in blocks(&std::fs::read_to_string(&path).unwrap()) {
+            let Some(rest) = block.info.strip_prefix("mstream run") else { continue };
+            let expected = rest.trim().strip_prefix("exit=").map_or(0, |code| code.parse().unwrap());
+            let file = folder.path().join("example.ms");
+            std::fs::write(&file, &block.text).unwrap();
+            let (code, output) = exec(&file);
+            count += 1;
+            if code != expected {
+                wrong.push(format!("{}:{}: exit code {code}\n{output}", path.display(), block.line));
+            }
+        }
+    }
+    assert!(count > 10, "only {count} runnable blocks");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
