@@ -530,10 +530,10 @@ async fn files_are_put_and_fetched_and_never_outside() {
        0 a: get #1
        0 a: get = Passed
        0 a: get #1
-       0 a: get = NotStarted("`../out` leads out of the folder of the run")
+       0 a: get = Error("`../out` leads out of the folder of the run")
        0 a: closed
-       0 end 3
-    exit 3
+       0 end 1
+    exit 1
     "#);
 }
 
@@ -629,14 +629,14 @@ async fn real_processes_start_as_one_and_their_files_come_back() {
     b: open as localhost
     b: opening
     b: put #1
-    b: put = NotStarted("cannot read HERE/none: No such file or directory (os error 2)")
+    b: put = Error("cannot read HERE/none: No such file or directory (os error 2)")
     b: sleep 0.06 #1
     b: sleep 0.06 = Passed
     b: sleep 0.06 is ready
     b: sleep 0.06 is released
     b: sleep 0.06 waits
-    end 3
-    exit 3
+    end 1
+    exit 1
     run
     start together: released by a
     start together: released within SKEW
