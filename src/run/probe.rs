@@ -90,7 +90,7 @@ impl Question {
                 let code = &plan.codes[*code];
                 let job = job::of_code(carrier, plan.handles[handle].step, code, false)?;
                 let limit = code.options.as_ref().and_then(|options| options.timeout).unwrap_or(ONE_PROBE);
-                Ok(Self::Code(Box::new(job), limit * carrier.world.scale / 100))
+                Ok(Self::Code(Box::new(job), limit.saturating_mul(carrier.world.scale) / 100))
             }
             Probe::Output(_) => Err("`output` tells when a process is ready, not whether it is still alive".to_owned()),
         }

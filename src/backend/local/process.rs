@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Local;
 use super::kin::{self, Claim};
@@ -25,6 +25,9 @@ use crate::sys;
 
 /// How long others may take to follow the first process of a step.
 const FOLLOW: Duration = Duration::from_millis(100);
+/// Output is not watched before this. Most processes end sooner, and what they printed is then read in one go: being
+/// woken by each of their pipes costs more than all the rest.
+const WATCHED_AFTER: Duration = Duration::from_millis(1);
 /// How long those who have been killed may be seen before they count as having stayed.
 const LEAVING: Duration = Duration::from_millis(30);
 /// How long the kernel may take over those that were killed.
@@ -125,7 +128,7 @@ impl Life {
                 changed = self.orders.changed(), if listening => Turn::Ordered(changed.is_ok()),
                 _ = end.ready(Interest::READABLE) => Turn::Exited,
                 () = in_place(self.guard.pid, started), if staging => Turn::Staged,
-                () = self.pumps.carry(&self.voice, Until::End), if !dry => Turn::Dry,
+                () = self.pumps.later(&self.voice, started), if !dry => Turn::Dry,
             };
             match turn {
                 Turn::Ordered(given) => self.follow(given).await,
@@ -229,6 +232,12 @@ impl Life {
 }
 
 impl Pumps {
+    /// Carries both channels, from shortly after the start on.
+    async fn later(&mut self, voice: &Voice, started: Instant) {
+        sleep_until(started + WATCHED_AFTER).await;
+        self.carry(voice, Until::End).await;
+    }
+
     async fn carry(&mut self, voice: &Voice, until: Until) {
         tokio::join!(self.stdout.carry(voice, until), self.stderr.carry(voice, until));
     }

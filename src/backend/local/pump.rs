@@ -176,12 +176,15 @@ impl Pump {
     /// The buffer as a piece of its own: given away if it is well filled, else copied, so that many small pieces do
     /// not hold many large buffers.
     fn cut(&mut self) -> Bytes {
-        if self.buffer.len() == self.buffer.capacity() && self.buffer.capacity() < PIECE {
-            let piece = Bytes::copy_from_slice(&self.buffer);
-            self.buffer = Vec::with_capacity(PIECE);
+        let length = self.buffer.len();
+        if self.buffer.capacity() < PIECE {
+            let piece = Bytes::from(std::mem::take(&mut self.buffer));
+            if length == SIP {
+                self.buffer.reserve_exact(PIECE);
+            }
             return piece;
         }
-        if self.buffer.len() * 2 >= self.buffer.capacity() && self.buffer.capacity() >= PIECE {
+        if length * 2 >= PIECE {
             self.widen();
             return Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)));
         }
@@ -202,7 +205,10 @@ impl Pump {
 
 fn fill(pipe: &OwnedFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     if buffer.capacity() == 0 {
-        buffer.reserve_exact(SIP);
+        let mut sip = [0; SIP];
+        let length = rustix::io::read(pipe, &mut sip)?;
+        buffer.extend_from_slice(&sip[..length]);
+        return Ok(length);
     }
     rustix::io::read(pipe, spare_capacity(buffer))
 }
