@@ -617,7 +617,7 @@ async fn real_processes_start_as_one_and_their_files_come_back() {
     a: closed
     a: get #1
     a: get = Passed
-    a: open as localhost
+    a: open as 127.0.0.1
     a: opening
     a: sleep 0.05 #1
     a: sleep 0.05 = Passed
@@ -626,7 +626,7 @@ async fn real_processes_start_as_one_and_their_files_come_back() {
     a: sleep 0.2 && echo made > new #1
     a: sleep 0.2 && echo made > new = Passed
     b: closed
-    b: open as localhost
+    b: open as 127.0.0.1
     b: opening
     b: put #1
     b: put = Error("cannot read HERE/none: No such file or directory (os error 2)")
