@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn signals_are_at_their_defaults() {
-        let (text, _) = shell("grep -E 'Sig(Blk|Ign)' /proc/$$/status", None);
+        let (text, _) = shell("grep -E 'Sig(Blk|Ign)' /proc/self/status", None);
         let sets = text.lines().map(|line| u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap());
         // 32 and 33 belong to the C library, which hands them on as they are.
         let its_own = 0b11 << 31;

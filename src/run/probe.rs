@@ -203,13 +203,15 @@ impl Carrier<'_> {
         }
     }
 
-    /// Asks again and again until all is well.
+    /// Asks again and again until all is well: at first often, since most processes are ready soon, then every `every`.
     fn ask_ready(&mut self, step: StepId, handle: HandleId, question: Question) {
         let every = self.world.plan.handles[handle].every.max(BREATH);
         let Some(session) = self.session_of(step) else { return };
         let task = self.spawn(Owner::Watch(step), async move {
+            let mut pause = BREATH.min(every);
             while question.ask(&session).await.is_some() {
-                sleep(every).await;
+                sleep(pause).await;
+                pause = (pause * 2).min(every);
             }
             Done::Ready(step)
         });

@@ -43,7 +43,9 @@ mod tests {
             let port = listener.local_addr().unwrap().port();
             assert!(listens(port), "{address}");
             drop(listener);
-            assert!(!listens(port), "{address}");
+            // A process that another test is just starting holds a copy for a moment.
+            let gone = (0..10_000).any(|_| !listens(port));
+            assert!(gone, "{address}");
         }
     }
 
