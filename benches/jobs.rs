@@ -289,6 +289,7 @@ fn flood(folder: &Path) {
 /// Parse and check: megabytes a second, and memory a step, from 1,000 to 1,000,000 steps.
 fn check(folder: &Path) {
     println!("check: throughput and memory");
+    write(folder, "empty.ms", "scenario \"empty\"\n");
     for count in [1_000_usize, 10_000, 100_000, 1_000_000] {
         let streams = 100;
         let mut text = String::new();

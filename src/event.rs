@@ -122,6 +122,8 @@ pub enum Exit {
     Signal(i32),
     /// It never ran: the interpreter, the program or the folder is missing. A fault of the surroundings.
     NotStarted(Arc<str>),
+    /// It was not even tried: what it needs is not there, or cannot travel. A fault of the step itself.
+    Refused(Arc<str>),
     /// The stream went away under it.
     Lost(Arc<str>),
 }

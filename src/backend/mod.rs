@@ -78,6 +78,8 @@ pub struct Job {
     pub user: Option<String>,
     /// Hold it before its first instruction until it is released.
     pub staged: bool,
+    /// Tell when it has been started.
+    pub watched: bool,
     /// Keep its output for a `let`, as well as telling it.
     pub capture: bool,
 }
@@ -101,7 +103,7 @@ pub struct Voice {
 /// What a step tells.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Told {
-    /// Its process has been started. Not told of one that could not be.
+    /// Its process has been started: told where [`Job::watched`], and not of one that could not be.
     Started,
     /// It is held before its first instruction.
     Staged,

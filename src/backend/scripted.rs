@@ -147,7 +147,7 @@ struct Process {
 impl Process {
     async fn live(mut self, job: &Job) {
         let exit = match read(&code(job)) {
-            Ok(acts) => self.follow(acts, job.staged).await,
+            Ok(acts) => self.follow(acts, job).await,
             Err(word) => Exit::NotStarted(format!("a script has no `{word}`").into()),
         };
         for port in &self.ports {
@@ -157,12 +157,12 @@ impl Process {
         self.voice.tell(Told::Ended(End { exit, captured })).await;
     }
 
-    async fn follow(&mut self, acts: Vec<Act>, staged: bool) -> Exit {
-        if !matches!(acts.first(), Some(Act::End(Exit::NotStarted(_)))) {
+    async fn follow(&mut self, acts: Vec<Act>, job: &Job) -> Exit {
+        if job.watched && !matches!(acts.first(), Some(Act::End(Exit::NotStarted(_)))) {
             self.voice.tell(Told::Started).await;
         }
         let mut patience = Some(Duration::ZERO);
-        if staged {
+        if job.staged {
             self.voice.tell(Told::Staged).await;
             if let Some(exit) = self.wait(None, patience).await {
                 return exit;

@@ -39,11 +39,11 @@ enum Deny {
 
 pub(super) fn check(it: &Check, console: &Console) -> u8 {
     let settings = it.scenarios.inputs.settings();
-    let (mut all, mut sources, mut unreadable) = (Vec::new(), Sources::default(), false);
+    let (mut all, mut sources, mut unreadable) = (Vec::new(), Sources::default(), 0);
     for path in &it.scenarios.files {
         match checked(path, &settings, console) {
             Ok(found) => merge(&mut all, &mut sources, found.diagnostics, &found.sources),
-            Err(_) => unreadable = true,
+            Err(_) => unreadable += 1,
         }
     }
     let (errors, warnings) = counts(&all);
@@ -51,14 +51,14 @@ pub(super) fn check(it: &Check, console: &Console) -> u8 {
         Format::Human => {
             let form = Form::Human { color: console.out_color };
             console.result(&render(&all, &sources, form));
-            console.result(&summary(it.scenarios.files.len(), errors, warnings));
+            console.result(&summary(it.scenarios.files.len() - unreadable, errors, warnings));
         }
         Format::Concise => console.result(&render(&all, &sources, Form::Concise)),
         Format::Json => console.result(&render(&all, &sources, Form::Json)),
     }
     match (errors, warnings) {
         (1.., _) => WRONG,
-        _ if unreadable => WRONG,
+        _ if unreadable > 0 => WRONG,
         (0, 1..) if it.deny == Some(Deny::Warnings) => 1,
         (0, _) => 0,
     }

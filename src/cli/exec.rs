@@ -24,7 +24,7 @@ use crate::event::{Record, Urgency, Verdict};
 use crate::graph;
 use crate::plan::Plan;
 use crate::report::Style;
-use crate::report::jsonl::{Header, Jsonl};
+use crate::report::jsonl::{Header, Jsonl, Printed};
 use crate::report::summary::Summary;
 use crate::run::{Home, Run, run};
 use crate::syntax::{Value, parse_expression};
@@ -176,14 +176,14 @@ fn one(it: &Exec, scenario: &Scenario, console: &Console) -> Result<(Verdict, u8
         .map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
     let (plan, sources) = (&scenario.plan, &scenario.sources);
     let header = Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into() };
-    let lines = || Jsonl::new(Arc::clone(plan), Arc::clone(sources), header.clone());
-    let journal = Journal::open(&folder, Arc::clone(plan), lines(), KEPT);
+    let lines = |printed| Jsonl::new(Arc::clone(plan), Arc::clone(sources), header.clone(), printed);
+    let journal = Journal::open(&folder, Arc::clone(plan), lines(Printed::Size), KEPT);
     let mut journal = journal.map_err(|error| format!("cannot write `{}`: {error}", folder.path.display()))?;
     let style = Style { color: console.out_color };
     let mut summary = Summary::new(Arc::clone(plan), Arc::clone(sources), style);
     let view = match it.format {
         Format::Human => View::human(plan, sources, console),
-        Format::Jsonl => View::lines(lines()),
+        Format::Jsonl => View::lines(lines(Printed::Whole)),
     };
     let view = RefCell::new(view);
     let mut record = |record: &Record| {

@@ -209,7 +209,10 @@ fn elsewhere_a_hole_is_refused() {
 #[test]
 fn the_help_shows_what_to_write_instead() {
     let help = |dialect, code| embed(dialect, &text(code)).unwrap_err()[0].help.clone().unwrap();
-    assert_eq!(help(Dialect::Shell, "f $(( ${{n}} ))"), "write `n=${{n}}` before, and `$n` here");
+    assert_eq!(
+        help(Dialect::Shell, "f $(( ${{n}} ))"),
+        "make sure that it is a number: `n=$(printf %d ${{n}})` before, and `$n` here"
+    );
     assert_eq!(help(Dialect::Other, "f ${{n}}"), "give it the option `env = { N = n }`, and read `N` there");
     assert_eq!(
         help(Dialect::Python, "f('${{n}}')"),

@@ -148,13 +148,12 @@ impl Unsafe {
             }
             Self::Backticks => "write `$( )` instead of the backticks".to_owned(),
             Self::Compared => format!("compare in `[ ]`, which takes nothing but numbers: `[ {hole} -eq 0 ]`"),
-            Self::Arithmetic
-            | Self::Subscript
-            | Self::ParameterName
-            | Self::DollarQuote
-            | Self::NestedQuote
-            | Self::Backslash
-            | Self::Dollar => format!("write `{name}={hole}` before, and `${name}` here"),
+            Self::Arithmetic | Self::Subscript => {
+                format!("make sure that it is a number: `{name}=$(printf %d {hole})` before, and `${name}` here")
+            }
+            Self::ParameterName | Self::DollarQuote | Self::NestedQuote | Self::Backslash | Self::Dollar => {
+                format!("write `{name}={hole}` before, and `${name}` here")
+            }
             Self::PythonString | Self::PythonField => {
                 format!("write `{name} = {hole}` before, and `{{{name}}}` in an f-string here: `f\"...{{{name}}}...\"`")
             }

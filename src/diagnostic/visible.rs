@@ -1,7 +1,5 @@
 //! Text that others wrote, made safe to look at: control characters are shown and not obeyed.
 
-use std::io::Write as _;
-
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Whether a text (of whole lines) can be shown as it is. No early exit in the checks, so that they run as vectors.
@@ -40,8 +38,8 @@ pub fn write(line: &[u8], out: &mut Vec<u8>) {
     }
     for chunk in line.utf8_chunks() {
         characters(chunk.valid(), out);
-        for byte in chunk.invalid() {
-            let _ = write!(out, "\\x{byte:02x}");
+        for &byte in chunk.invalid() {
+            out.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
         }
     }
 }
@@ -53,6 +51,10 @@ pub fn text(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+fn digit(four_bits: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(four_bits)]
+}
+
 fn characters(text: &str, out: &mut Vec<u8>) {
     let mut from = 0;
     let suspects = text.bytes().enumerate().filter(|(_, byte)| is_suspect(*byte) || *byte == b'\n');
@@ -60,11 +62,11 @@ fn characters(text: &str, out: &mut Vec<u8>) {
         let Some(character) = text[at..].chars().next().filter(|character| is_odd(*character)) else { continue };
         out.extend_from_slice(&text.as_bytes()[from..at]);
         from = at + character.len_utf8();
-        let _ = match character {
-            '\0'..='\x1f' => write!(out, "^{}", char::from(character as u8 + b'@')),
-            '\x7f' => write!(out, "^?"),
-            _ => write!(out, "<U+{:04X}>", u32::from(character)),
-        };
+        match character {
+            '\0'..='\x1f' => out.extend_from_slice(&[b'^', character as u8 + b'@']),
+            '\x7f' => out.extend_from_slice(b"^?"),
+            _ => out.extend_from_slice(format!("<U+{:04X}>", u32::from(character)).as_bytes()),
+        }
     }
     out.extend_from_slice(&text.as_bytes()[from..]);
 }

@@ -12,10 +12,8 @@ impl Turn<'_> {
     /// Whether code with that status has passed.
     pub(super) fn judge(&self, step: StepId, exit: &Exit) -> Outcome {
         let expected = self.options(step).map_or(&[][..], |options| &options.exit);
-        let copies = matches!(self.plan.steps[step].kind, StepKind::Put | StepKind::Get);
         match exit {
-            // A file that is not there is no fault of the surroundings.
-            Exit::NotStarted(words) if copies => Outcome::Failed(Reason::Error(Arc::clone(words))),
+            Exit::Refused(words) => Outcome::Failed(Reason::Error(Arc::clone(words))),
             Exit::Status(0) if expected.is_empty() => Outcome::Passed,
             Exit::Status(status) if expected.contains(status) => Outcome::Passed,
             Exit::Lost(words) => Outcome::Lost(Arc::clone(words)),

@@ -26,7 +26,7 @@ impl Made {
         let exit = match exit {
             Exit::Status(status) => Some(i64::from(*status)),
             Exit::Signal(signal) => Some(128 + i64::from(*signal)),
-            Exit::NotStarted(_) | Exit::Lost(_) => None,
+            Exit::NotStarted(_) | Exit::Refused(_) | Exit::Lost(_) => None,
         };
         Self::Output { stdout: text(captured.stdout), stderr: text(captured.stderr), exit, duration }
     }

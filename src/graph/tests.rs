@@ -57,6 +57,12 @@ fn the_table_of_lava() {
 }
 
 #[test]
+fn the_example_of_the_chapter_is_what_is_written() {
+    let (_, after) = include_str!("../../spec/graph.md").split_once("\n```table\n").unwrap();
+    assert_eq!(told(LAVA, Format::Table, |_| ()), after.split_once("```").unwrap().0);
+}
+
+#[test]
 fn a_table_of_everything() {
     assert_snapshot!(told(RICH, Format::Table, extras), @r##"
     | web                      | db                           | finale             |

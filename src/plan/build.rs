@@ -90,6 +90,8 @@ pub(super) struct Builder<'a> {
     pub(super) called: IndexSet<Arc<str>>,
     /// Where each value is made.
     pub(super) made: HashMap<ValueId, Span>,
+    /// Who makes each value.
+    pub(super) owners: HashMap<ValueId, StreamId>,
 }
 
 /// An own value that was asked for and is not there yet, or never.
@@ -203,6 +205,7 @@ impl<'a> Builder<'a> {
             used: IndexSet::new(),
             called: IndexSet::new(),
             made: HashMap::new(),
+            owners: HashMap::new(),
         }
     }
 
@@ -417,6 +420,7 @@ impl<'a> Builder<'a> {
             used: None,
         });
         export.used.get_or_insert(used);
+        self.owners.insert(export.id, stream);
         export.id
     }
 
@@ -434,6 +438,7 @@ impl<'a> Builder<'a> {
         export.made.push(span);
         values[id].step = step;
         self.made.insert(id, span);
+        self.owners.insert(id, cursor.stream);
         cursor.values.insert(name.clone(), id);
         id
     }

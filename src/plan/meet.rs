@@ -117,10 +117,12 @@ impl Meetings {
                 problems.extend(stated(name, &rounds.counts, plan, scenario));
             }
         }
+        let waited: Vec<Arc<str>> =
+            self.signals.iter().filter(|(_, it)| it.from.is_empty()).map(|(name, _)| name.clone()).collect();
         let known: Vec<Arc<str>> =
             self.signals.iter().filter(|(_, it)| !it.from.is_empty()).map(|(name, _)| name.clone()).collect();
         for (name, it) in self.signals {
-            problems.extend(one_sided(&name, &it, &known, &names));
+            problems.extend(one_sided(&name, &it, &known, &waited, &names));
             connect(&name, it, plan);
         }
         problems
@@ -248,7 +250,13 @@ fn parties(stated: &Expr, scenario: &Scenario) -> Option<Parties> {
 }
 
 /// Signals without waits and waits without signals.
-fn one_sided(name: &Arc<str>, it: &Signals, signals: &[Arc<str>], barriers: &[Arc<str>]) -> Option<Diagnostic> {
+fn one_sided(
+    name: &Arc<str>,
+    it: &Signals,
+    signals: &[Arc<str>],
+    waited: &[Arc<str>],
+    barriers: &[Arc<str>],
+) -> Option<Diagnostic> {
     match (it.first_signal, it.first_wait) {
         (None, Some(span)) => {
             let problem = Diagnostic::new(Code::WaitNeverSignalled, span, format!("nobody signals `{name}`"));
@@ -259,6 +267,8 @@ fn one_sided(name: &Arc<str>, it: &Signals, signals: &[Arc<str>], barriers: &[Ar
                 problem.near("signal", name, signals.iter().map(|name| &**name))
             })
         }
+        // The one who waits in vain was probably meant, and is told already.
+        (Some(_), None) if similar(name, waited.iter().map(|name| &**name)).is_some() => None,
         (Some(span), None) => {
             Some(Diagnostic::new(Code::SignalNeverWaited, span, format!("nobody waits for the signal `{name}`")))
         }

@@ -64,10 +64,8 @@ impl Allowed {
                 "as",
                 "resumable",
             ],
-            Self::Start => {
-                &["timeout", "ready", "alive", "every", "dir", "env", "user", "stdin", "when", "as", "resumable"]
-            }
-            Self::Prepare => &["timeout", "exit", "dir", "env", "user", "stdin", "as", "resumable"],
+            Self::Start => &["timeout", "ready", "alive", "every", "dir", "env", "user", "stdin", "when", "resumable"],
+            Self::Prepare => &["timeout", "exit", "dir", "env", "user", "stdin", "resumable"],
             Self::Wait => &["timeout", "may_fail"],
             Self::Stop => &["signal", "grace"],
             Self::Retry => &["times", "every"],

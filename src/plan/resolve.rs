@@ -95,6 +95,9 @@ impl Builder<'_> {
         if matches!(expr, Expr::Constant(_)) || !is_known(&expr) {
             return expr;
         }
+        if has_null(&expr) {
+            return Expr::Constant(Value::Null);
+        }
         match evaluate(&expr, &Nowhere) {
             Ok(value) => Expr::Constant(value),
             Err(unknown) => {
@@ -166,10 +169,14 @@ impl Builder<'_> {
         }
     }
 
-    fn name(&mut self, name: &Arc<str>, span: Span, cursor: &Cursor<'_>) -> Meaning {
+    fn name(&mut self, name: &Arc<str>, span: Span, cursor: &mut Cursor<'_>) -> Meaning {
         if let Some((_, binding)) = cursor.scope.iter().rev().find(|(bound, _)| bound == name) {
             return match binding {
-                Binding::Expr(expr) => Meaning::Expr(expr.clone()),
+                Binding::Expr(expr) => {
+                    let expr = expr.clone();
+                    self.need_again(&expr, cursor);
+                    Meaning::Expr(expr)
+                }
                 Binding::Stream(stream) => Meaning::Stream(*stream),
             };
         }
@@ -191,6 +198,35 @@ impl Builder<'_> {
             None => {
                 self.early.push(Early { stream: cursor.stream, name: name.clone(), span, member: false });
                 Meaning::Nothing
+            }
+        }
+    }
+
+    /// What a name in scope stands for is needed wherever it is used, not where it was bound.
+    fn need_again(&self, expr: &Expr, cursor: &mut Cursor<'_>) {
+        if cursor.cleaning {
+            return;
+        }
+        match expr {
+            Expr::Constant(_) | Expr::Secret(_) => {}
+            Expr::Value(value, _) => {
+                if self.owners.get(value).is_some_and(|owner| *owner != cursor.stream) {
+                    need(cursor, Need::Value(*value));
+                }
+            }
+            Expr::Host(stream) if *stream == cursor.stream => {}
+            Expr::Host(stream) => need(cursor, Need::Host(*stream)),
+            Expr::Success(streams) => streams.iter().for_each(|stream| need(cursor, Need::End(*stream))),
+            Expr::List(items) | Expr::Concat(items) => items.iter().for_each(|item| self.need_again(item, cursor)),
+            Expr::Map(pairs) => pairs.iter().for_each(|(_, value)| self.need_again(value, cursor)),
+            Expr::Not(inner) => self.need_again(inner, cursor),
+            Expr::Index(base, index) => {
+                self.need_again(base, cursor);
+                self.need_again(index, cursor);
+            }
+            Expr::Binary(parts, _) => {
+                self.need_again(&parts.0, cursor);
+                self.need_again(&parts.2, cursor);
             }
         }
     }
@@ -438,6 +474,7 @@ impl Builder<'_> {
         };
         match meaning {
             Meaning::Streams(streams) => Some(streams.into_iter().map(Binding::Stream).collect()),
+            Meaning::All => Some(self.scenario.streams.ids().map(Binding::Stream).collect()),
             Meaning::Expr(Expr::Constant(Value::List(items))) => {
                 Some(items.iter().map(|item| Binding::Expr(Expr::Constant(item.clone()))).collect())
             }
@@ -461,7 +498,10 @@ impl Builder<'_> {
 
     /// What an argument of a task is bound to.
     pub(super) fn argument(&mut self, it: &ast::Expr, cursor: &mut Cursor<'_>) -> Binding {
-        self.item(it, cursor)
+        let needs = cursor.needs.len();
+        let binding = self.item(it, cursor);
+        cursor.needs.truncate(needs);
+        binding
     }
 
     pub(super) fn stream_name(&self, stream: StreamId) -> Arc<str> {
@@ -485,6 +525,19 @@ fn is_known(expr: &Expr) -> bool {
         Expr::Map(pairs) => pairs.iter().all(|(_, value)| is_known(value)),
         Expr::Not(inner) => is_known(inner),
         Expr::Binary(parts, _) => is_known(&parts.0) && is_known(&parts.2),
+    }
+}
+
+/// Whether a part was wrong and told already: it stands as null.
+fn has_null(expr: &Expr) -> bool {
+    match expr {
+        Expr::Constant(value) => *value == Value::Null,
+        Expr::Value(..) | Expr::Host(_) | Expr::Success(_) | Expr::Secret(_) => false,
+        Expr::Index(base, index) => has_null(base) || has_null(index),
+        Expr::List(items) | Expr::Concat(items) => items.iter().any(has_null),
+        Expr::Map(pairs) => pairs.iter().any(|(_, value)| has_null(value)),
+        Expr::Not(inner) => has_null(inner),
+        Expr::Binary(parts, _) => has_null(&parts.0) || has_null(&parts.2),
     }
 }
 

@@ -274,11 +274,17 @@ impl<'a> Builder<'a> {
                     self.statements(otherwise, cursor);
                 }
             }
+            super::Expr::Constant(Value::Null) => {}
             super::Expr::Constant(value) => {
                 let message = format!("a condition is true or false, and this is {}", value.kind());
                 self.tell(Diagnostic::new(Code::WrongType, it.condition.span, message));
             }
-            _ => self.undecided(it),
+            _ => {
+                self.undecided(it);
+                // What stands in it counts as reached, so that nobody is told of its absence.
+                self.statements(&it.then, cursor);
+                it.otherwise.iter().for_each(|block| self.statements(block, cursor));
+            }
         }
     }
 

@@ -60,6 +60,12 @@ impl Names {
         visible::text(&self.plan.handles[handle].name)
     }
 
+    /// The meeting that a step is a party of: a barrier's or a start gate's.
+    pub(super) fn meets(&self, step: StepId) -> Option<BarrierId> {
+        let it = &self.plan.steps[step];
+        if let StepKind::Barrier(id) = it.kind { Some(id) } else { it.extra.as_ref()?.gate }
+    }
+
     /// Whether a process of this step goes on after its end: it is in the background.
     pub(super) fn goes_on(&self, step: StepId, outcome: &Outcome) -> bool {
         matches!(self.plan.steps[step].kind, StepKind::Start(_) | StepKind::Prepare(_)) && *outcome == Outcome::Passed

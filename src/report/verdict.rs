@@ -7,10 +7,10 @@ pub fn headline(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict { interrupted: true, .. } => "interrupted",
         Verdict { internal: true, .. } => "mstream itself failed",
-        Verdict { surroundings: true, .. } => "the surroundings failed, not the test",
+        Verdict { surroundings: true, .. } => "the surroundings failed",
         Verdict { timed_out: true, .. } => "timed out",
         Verdict { failed: true, .. } => "failed",
-        Verdict { leaked: true, .. } => "passed, yet something was left behind",
+        Verdict { leaked: true, .. } => "passed with something left behind",
         Verdict { .. } => "passed",
     }
 }
@@ -23,7 +23,7 @@ pub fn exit_code(code: u8) -> Option<&'static str> {
         2 => "the scenario or the command line is wrong, and nothing ran",
         3 => "the surroundings failed: unreachable, lost, a program missing",
         4 => "something timed out",
-        5 => "all passed, yet something was left behind",
+        5 => "all passed with something left behind",
         6 => "the run cannot be resumed",
         70 => "a fault of mstream's own",
         130 | 143 => "interrupted, after cleaning up",
@@ -64,10 +64,10 @@ mod tests {
             [
                 (130, "interrupted"),
                 (70, "mstream itself failed"),
-                (3, "the surroundings failed, not the test"),
+                (3, "the surroundings failed"),
                 (4, "timed out"),
                 (1, "failed"),
-                (5, "passed, yet something was left behind"),
+                (5, "passed with something left behind"),
                 (0, "passed"),
             ]
         );

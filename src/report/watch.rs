@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use indexmap::IndexSet;
+
 use crate::event::{Event, Outcome, Reason, Record};
 use crate::plan::{BarrierId, Plan, StepId, StepKind};
 use crate::scenario::{Arena, Id as _, StreamId};
@@ -91,6 +93,7 @@ pub(super) struct Watch {
     pub(super) steps: Arena<StepId, Done>,
     meetings: Vec<Meets>,
     met: Option<(BarrierId, Box<Meeting>)>,
+    broken: IndexSet<BarrierId>,
 }
 
 impl Watch {
@@ -100,6 +103,7 @@ impl Watch {
             steps: plan.steps.ids().map(|_| Done::default()).collect(),
             meetings: vec![Meets::Nobody; plan.barriers.len()],
             met: None,
+            broken: IndexSet::new(),
         }
     }
 
@@ -118,13 +122,13 @@ impl Watch {
             Event::StepEnded(step, outcome) => self.ended(plan, *step, outcome, at),
             Event::BarrierReleased(barrier, _) => self.released(*barrier),
             Event::StepReleased(step) => self.let_go(plan, *step, at),
+            Event::BarrierBroken(barrier, _) => drop(self.broken.insert(*barrier)),
             Event::RunStarted
             | Event::Output(..)
             | Event::OutputCut(..)
             | Event::StepLeaked(..)
             | Event::StepRetried(..)
             | Event::ProcessEnded(..)
-            | Event::BarrierBroken(..)
             | Event::GateReleased(..)
             | Event::Interrupted(_)
             | Event::RunTimedOut
@@ -144,6 +148,11 @@ impl Watch {
     /// Whether all have come to a meeting.
     pub(super) fn is_released(&self, barrier: BarrierId) -> bool {
         matches!(self.meetings[barrier.index()], Meets::All)
+    }
+
+    /// Whether it is told that a party cannot come any more.
+    pub(super) fn is_broken(&self, barrier: BarrierId) -> bool {
+        self.broken.contains(&barrier)
     }
 
     /// The stream of a step.

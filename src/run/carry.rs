@@ -199,7 +199,7 @@ impl<'a> Carrier<'a> {
             }
             Done::Closed(stream, leaks) => self.take(Input::Closed(stream, leaks)),
             Done::Copied(step, copied) => {
-                let exit = copied.map_or_else(|words| Exit::NotStarted(words.into()), |()| Exit::Status(0));
+                let exit = copied.map_or_else(|words| Exit::Refused(words.into()), |()| Exit::Status(0));
                 if self.copies.swap_remove(&step).is_some() {
                     self.take(Input::Ended(step, End { exit, captured: None }));
                 }
@@ -256,7 +256,7 @@ impl<'a> Carrier<'a> {
             Action::Close(stream) => self.close(stream),
             Action::Run(step) => {
                 if let Err(words) = self.start(step) {
-                    let exit = Exit::NotStarted(words.into());
+                    let exit = Exit::Refused(words.into());
                     self.inputs.push_back(Input::Ended(step, End { exit, captured: None }));
                 }
             }

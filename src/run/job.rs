@@ -14,7 +14,8 @@ pub(super) fn of_step(carrier: &Carrier<'_>, step: StepId) -> Result<Job, String
     let gated = it.extra.as_ref().is_some_and(|extra| extra.gate.is_some());
     let staged = gated || matches!(it.kind, StepKind::Prepare(_));
     let job = of_code(carrier, step, code, staged)?;
-    Ok(Job { capture: matches!(it.kind, StepKind::Capture(..)), ..job })
+    let watched = matches!(it.kind, StepKind::Start(_));
+    Ok(Job { watched, capture: matches!(it.kind, StepKind::Capture(..)), ..job })
 }
 
 /// A process that runs `code` for a step.
@@ -42,5 +43,5 @@ pub(super) fn of_code(carrier: &Carrier<'_>, step: StepId, code: &Code, staged: 
     let command = command(&carrier.world.plan.interpreters[code.interpreter], launch)?;
     let shown = |value: Option<Value>| value.map(|value| value.to_string());
     let (dir, user) = (shown(text(&options.dir)?), shown(text(&options.user)?));
-    Ok(Job { step, command, dir, user, staged, capture: false })
+    Ok(Job { step, command, dir, user, staged, watched: false, capture: false })
 }

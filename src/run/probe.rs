@@ -90,7 +90,7 @@ impl Question {
                 let code = &plan.codes[*code];
                 let job = job::of_code(carrier, plan.handles[handle].step, code, false)?;
                 let limit = code.options.as_ref().and_then(|options| options.timeout).unwrap_or(ONE_PROBE);
-                Ok(Self::Code(Box::new(job), limit * carrier.world.scale / 100))
+                Ok(Self::Code(Box::new(job), limit.saturating_mul(carrier.world.scale) / 100))
             }
             Probe::Output(_) => Err("`output` tells when a process is ready, not whether it is still alive".to_owned()),
         }
@@ -126,7 +126,9 @@ async fn try_code(session: &Arc<dyn Session>, job: &Job, limit: Duration) -> Opt
         Ok(Some(Exit::Status(0))) => None,
         Ok(Some(Exit::Status(status))) => Some(format!("the probe ended with status {status}")),
         Ok(Some(Exit::Signal(signal))) => Some(format!("the probe was ended by signal {signal}")),
-        Ok(Some(Exit::NotStarted(words) | Exit::Lost(words))) => Some(format!("the probe could not run: {words}")),
+        Ok(Some(Exit::NotStarted(words) | Exit::Refused(words) | Exit::Lost(words))) => {
+            Some(format!("the probe could not run: {words}"))
+        }
         Ok(None) => Some("the probe ended without saying how".to_owned()),
         Err(_) => Some(format!("the probe took longer than {}", crate::syntax::duration(limit))),
     }

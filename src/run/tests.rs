@@ -82,9 +82,9 @@ impl Story {
     }
 
     fn step(&self, code: &str) -> (StepId, CodeId) {
-        let found = self.plan.steps.iter().find_map(|(step, it)| match it.kind {
-            StepKind::Run(id) if &*self.plan.codes[id].text == code => Some((step, id)),
-            _ => None,
+        let found = self.plan.steps.iter().find_map(|(step, it)| {
+            let StepKind::Run(id) = it.kind else { return None };
+            (&*self.plan.codes[id].text == code).then_some((step, id))
         });
         found.expect("a step with that code")
     }
@@ -161,7 +161,7 @@ fn shown(outcome: &Outcome) -> String {
 }
 
 fn left(leaks: &[Leak]) -> String {
-    leaks.iter().map(|leak| format!(" {}", leak.command)).collect()
+    leaks.iter().flat_map(|leak| [" ", &leak.command]).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,7 +283,7 @@ async fn a_stream_that_does_not_open_is_unreachable() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_opens_too_slowly_is_given_up() {
-    let opening = Opening { takes: Duration::from_secs(60), ..Opening::default() };
+    let opening = Opening { takes: Duration::from_mins(1), ..Opening::default() };
     let story = Story::of("a: $ print never").opening("a", opening);
     insta::assert_snapshot!(story.told().await, @r#"
        0 run
@@ -482,13 +482,13 @@ async fn a_gate_lets_all_go_as_one() {
 async fn a_let_keeps_what_was_printed_and_another_stream_uses_it() {
     let mut story = Story::of("a: $ 1s, print 42\n b: $ print got");
     let (step, code) = story.step("1s, print 42");
-    let (user, used) = story.step("print got");
+    let (user, its_code) = story.step("print got");
     let value = story.plan.values.push(Produced { name: "x".into(), step, users: vec![user] });
     story.plan.steps[step].kind = StepKind::Capture(value, code);
     story.plan.steps[user].extra.get_or_insert_default().needs.push(crate::plan::Need::Value(value));
     let exec = crate::code::Interpreter { name: "exec".into(), command: vec![], dialect: crate::code::Dialect::Exec };
-    story.plan.codes[used].interpreter = story.plan.interpreters.push(exec);
-    story.plan.codes[used].holes =
+    story.plan.codes[its_code].interpreter = story.plan.interpreters.push(exec);
+    story.plan.codes[its_code].holes =
         [Expr::Constant(Value::Text("print".into())), Expr::Value(value, crate::plan::Field::Whole)].into();
     insta::assert_snapshot!(story.told().await, @r#"
        0 run
@@ -537,22 +537,34 @@ async fn files_are_put_and_fetched_and_never_outside() {
     "#);
 }
 
-#[tokio::test]
-async fn a_real_run_of_local_streams() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut story =
-        Story::of("a: $ echo one; barrier x; $ no-such-command\n b: barrier x; $ pwd > here; finally; $ cat here");
-    #[expect(clippy::disallowed_methods, reason = "a test inherits what it was started with")]
-    let env = std::env::vars_os().collect();
-    story.backend = Arc::new(LocalBackend::new(env));
-    story.home = Home { folder: folder.path().into(), tmp: folder.path().join("tmp"), ..story.home };
-    let told = story.told().await.replace(&folder.path().display().to_string(), "HERE");
+impl Story {
+    /// On real streams of this machine, in that folder.
+    fn local(mut self, folder: &Path) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a test inherits what it was started with")]
+        let env = std::env::vars_os().collect();
+        self.backend = Arc::new(LocalBackend::new(env));
+        self.home = Home { folder: folder.into(), tmp: folder.join("tmp"), files: folder.join("files"), ..self.home };
+        self
+    }
+}
+
+/// What was told, without times and in alphabetical order, as real streams answer when they like.
+fn unordered(told: &str) -> String {
     let mut lines: Vec<&str> = told
         .lines()
         .map(|line| line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']))
         .collect();
     lines.sort_unstable();
-    insta::assert_snapshot!(lines.join("\n"), @r#"
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn a_real_run_of_local_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "a: $ echo one; barrier x; $ no-such-command\n b: barrier x; $ pwd > here; finally; $ cat here";
+    let told = Story::of(text).local(folder.path()).told().await;
+    let told = unordered(&told.replace(&folder.path().display().to_string(), "HERE"));
+    insta::assert_snapshot!(told, @r#"
     a: barrier x #1
     a: barrier x = Passed
     a: closed
@@ -562,7 +574,7 @@ async fn a_real_run_of_local_streams() {
     a: no-such-command #1
     a: no-such-command = Status(127)
     a: no-such-command Stderr "story.ms: 1: no-such-command: not found\n"
-    a: open as localhost
+    a: open as 127.0.0.1
     a: opening
     b: barrier x #1
     b: barrier x = Passed
@@ -572,7 +584,7 @@ async fn a_real_run_of_local_streams() {
     b: cat here Stdout "HERE\n"
     b: closed
     b: finally
-    b: open as localhost
+    b: open as 127.0.0.1
     b: opening
     b: pwd > here #1
     b: pwd > here = Passed
@@ -583,4 +595,83 @@ async fn a_real_run_of_local_streams() {
     "#);
     let left: Vec<_> = Path::read_dir(&folder.path().join("tmp")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn real_processes_start_as_one_and_their_files_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "a: $ sleep 0.2 && echo made > new; $ sleep 0.05; $ 1\n b: $ sleep 0.06; $ 2";
+    let mut story = Story::of(text).together(&["sleep 0.05", "sleep 0.06"]).local(folder.path());
+    let (from, to) = ("new", "back/");
+    let constant = |text: &str| Expr::Constant(Value::Text(text.into()));
+    for (code, kind, from, to) in [("1", StepKind::Get, from, to), ("2", StepKind::Put, "none", "x")] {
+        let (step, _) = story.step(code);
+        let paths = Some((constant(from), constant(to)));
+        (story.plan.steps[step].kind, story.plan.steps[step].extra) =
+            (kind, Some(Box::new(Extra { paths, ..Extra::default() })));
+    }
+    let told = story.told().await.replace(&folder.path().display().to_string(), "HERE");
+    let skew = told.lines().find_map(|line| line.split_once("released within ")).unwrap().1;
+    let told = unordered(&told.replace(skew, "SKEW"));
+    insta::assert_snapshot!(told, @r#"
+    a: closed
+    a: get #1
+    a: get = Passed
+    a: open as localhost
+    a: opening
+    a: sleep 0.05 #1
+    a: sleep 0.05 = Passed
+    a: sleep 0.05 is ready
+    a: sleep 0.05 is released
+    a: sleep 0.2 && echo made > new #1
+    a: sleep 0.2 && echo made > new = Passed
+    b: closed
+    b: open as localhost
+    b: opening
+    b: put #1
+    b: put = Error("cannot read HERE/none: No such file or directory (os error 2)")
+    b: sleep 0.06 #1
+    b: sleep 0.06 = Passed
+    b: sleep 0.06 is ready
+    b: sleep 0.06 is released
+    b: sleep 0.06 waits
+    end 1
+    exit 1
+    run
+    start together: released by a
+    start together: released within SKEW
+    "#);
+    assert!(skew.ends_with("µs") || skew.ends_with("ms"), "{skew}");
+    assert!(folder.path().join("files/a/back/new").is_file());
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_leaves_no_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let story = Story::of("a: $ setsid sleep 1020 & echo $! > pid && wait").local(folder.path());
+    let pid = async {
+        loop {
+            let mut text = String::new();
+            let read = std::fs::File::open(folder.path().join("pid"));
+            if read.and_then(|mut file| std::io::Read::read_to_string(&mut file, &mut text)).is_ok()
+                && text.ends_with('\n')
+            {
+                break text.trim().to_owned();
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let pid = tokio::select! {
+        told = story.told() => panic!("{told}"),
+        pid = pid => pid,
+    };
+    let process = Path::new("/proc").join(pid).join("exe");
+    for _ in 0..500 {
+        // What a zombie executed can no longer be read.
+        if process.read_link().is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(2)).await;
+    }
+    panic!("it lives");
 }

@@ -6,7 +6,7 @@ use super::ast::Allow;
 use crate::diagnostic::{Code, Diagnostic, FileId, Span, Spanned};
 
 /// The largest file that is read, in bytes.
-const LARGEST: usize = 16 << 20;
+const LARGEST: usize = 64 << 20;
 
 /// A file that is too large to be a scenario.
 pub(super) fn too_large(file: FileId, text: &str) -> Option<Diagnostic> {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Local;
@@ -34,23 +34,23 @@ pub(super) struct Launched {
 
 /// Starts the process of `job`; the error is what is missing, in words.
 pub(super) fn launch(local: &Local, job: &Job) -> Result<Launched, String> {
-    let Pair { ours: stdout, theirs: out } = Pair::to_read()?;
-    let Pair { ours: stderr, theirs: err } = Pair::to_read()?;
+    let pipe = || local.spares.pipe().map_err(|error| no_room(&error.into()));
+    let (stdout, stderr) = (pipe()?, pipe()?);
     let stdin = job.command.stdin.as_deref().map(|content| memory("stdin", content)).transpose()?;
     let script = job.command.script.as_deref().map(|content| memory("script", content)).transpose()?;
-    let hold = if job.staged { Some(Pair::to_write()?) } else { None };
+    let hold = job.staged.then(hold).transpose()?;
     let stdin = stdin.as_ref().map_or(local.null.as_fd(), AsFd::as_fd);
-    let mut descriptors = vec![(stdin, 0), (out.as_fd(), 1), (err.as_fd(), 2)];
-    descriptors.extend(hold.iter().map(|pair| (pair.theirs.as_fd(), HOLD_FD)));
+    let mut descriptors = vec![(stdin, 0), (stdout.theirs.as_fd(), 1), (stderr.theirs.as_fd(), 2)];
+    descriptors.extend(hold.iter().map(|(_, theirs)| (theirs.as_fd(), HOLD_FD)));
     descriptors.extend(script.iter().map(|file| (file.as_fd(), SCRIPT_FD)));
     let cookie = local.cookie();
     let pid = start(local, job, &cookie, &descriptors)?;
     Ok(Launched {
         pid,
         claim: Claim::Step { leader: pid, cookie: cookie.into_bytes(), pipes: Vec::new() },
-        stdout: Pump::new(Channel::Stdout, stdout, job.capture),
-        stderr: Pump::new(Channel::Stderr, stderr, job.capture),
-        hold: hold.map(|pair| File::from(pair.ours)),
+        stdout: Pump::new(Channel::Stdout, stdout.ours, job.capture),
+        stderr: Pump::new(Channel::Stderr, stderr.ours, job.capture),
+        hold: hold.map(|(ours, _)| ours),
     })
 }
 
@@ -141,24 +141,10 @@ fn refused(program: &CString, dir: &Path, error: &io::Error) -> String {
     }
 }
 
-/// A pipe. Where we read, we never block; what the process has is as any other pipe.
-struct Pair {
-    ours: OwnedFd,
-    theirs: OwnedFd,
-}
-
-impl Pair {
-    fn to_read() -> Result<Self, String> {
-        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| no_room(&error.into()))?;
-        fcntl_setfl(&ours, OFlags::NONBLOCK).map_err(|error| no_room(&error.into()))?;
-        Ok(Self { ours, theirs })
-    }
-
-    fn to_write() -> Result<Self, String> {
-        let Self { ours: theirs, theirs: ours } = Self::to_read()?;
-        fcntl_setfl(&theirs, OFlags::empty()).map_err(|error| no_room(&error.into()))?;
-        Ok(Self { ours, theirs })
-    }
+/// What lets a held process go: our end, and the end that it reads from.
+fn hold() -> Result<(File, OwnedFd), String> {
+    let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| no_room(&error.into()))?;
+    Ok((File::from(ours), theirs))
 }
 
 /// A file in memory that holds `content`, at its start: no pipe that somebody would have to go on filling.

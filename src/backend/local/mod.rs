@@ -7,6 +7,7 @@ mod launch;
 mod probe;
 mod process;
 mod pump;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -17,13 +18,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::io::fcntl_dupfd_cloexec;
 use tokio::sync::watch;
 
 use self::environment::Environment;
 use self::kin::{COOKIE, Claim};
+use self::spare::Spares;
 use super::{Backend, Job, Orders, Place, Session, Task, Voice};
 use crate::event::Leak;
 use crate::sys;
@@ -31,11 +33,14 @@ use crate::sys;
 /// Tells the streams of one mstream apart, in their cookies.
 static STREAMS: AtomicUsize = AtomicUsize::new(1);
 
+/// How many streams are open in this mstream: the last one to close sweeps up the strays that nobody else can claim.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
 /// Opens streams of this machine.
 #[derive(Debug)]
 pub struct LocalBackend {
     env: Vec<(OsString, OsString)>,
-    open: Arc<AtomicUsize>,
+    spares: Arc<Spares>,
 }
 
 /// An open stream of this machine.
@@ -53,8 +58,9 @@ pub(crate) struct Local {
     /// How the cookies of all its processes begin, up to the number of the process.
     cookies: String,
     started: AtomicUsize,
-    /// How many streams of the backend are open: the last one sweeps up what nobody claims.
-    open: Arc<AtomicUsize>,
+    /// Whether it counts among the open ones.
+    open: AtomicBool,
+    spares: Arc<Spares>,
 }
 
 impl LocalBackend {
@@ -62,7 +68,7 @@ impl LocalBackend {
     pub fn new(env: Vec<(OsString, OsString)>) -> Self {
         kin::adopt_orphans();
         sys::seal_descriptors();
-        Self { env, open: Arc::default() }
+        Self { env, spares: Arc::default() }
     }
 
     fn enter(&self, place: &Place) -> Result<LocalSession, String> {
@@ -75,7 +81,7 @@ impl LocalBackend {
             ("MSTREAM_TMP", place.tmp.as_os_str()),
         ];
         let number = STREAMS.fetch_add(1, Ordering::Relaxed);
-        self.open.fetch_add(1, Ordering::Relaxed);
+        OPEN.fetch_add(1, Ordering::Relaxed);
         Ok(LocalSession(Arc::new(Local {
             environment: Environment::new(&self.env, &own),
             folder: place.folder.clone(),
@@ -83,7 +89,8 @@ impl LocalBackend {
             null,
             cookies: format!("{}{number}.", everybody()),
             started: AtomicUsize::new(0),
-            open: Arc::clone(&self.open),
+            open: AtomicBool::new(true),
+            spares: Arc::clone(&self.spares),
         })))
     }
 }
@@ -97,7 +104,7 @@ impl Backend for LocalBackend {
 
 impl Session for LocalSession {
     fn host(&self) -> Arc<str> {
-        "localhost".into()
+        "127.0.0.1".into()
     }
 
     fn run(&self, job: Job, orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
@@ -142,9 +149,15 @@ impl Local {
         self.folder.join(path)
     }
 
+    /// Counts no longer among the open streams; whether it was the last one.
+    fn leave(&self) -> bool {
+        self.open.swap(false, Ordering::Relaxed) && OPEN.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+
     async fn close(&self) -> Vec<Leak> {
+        self.spares.clear();
         let mut claims = vec![Claim::Stream(self.cookies.clone().into_bytes())];
-        if self.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.leave() {
             claims.push(Claim::Nobody(everybody().into_bytes()));
         }
         let mut leaks = Vec::new();
@@ -157,6 +170,12 @@ impl Local {
             leaks.push(Leak { pid: 0, command: command.into() });
         }
         leaks
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

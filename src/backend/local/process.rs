@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Local;
 use super::kin::{self, Claim};
@@ -25,6 +25,9 @@ use crate::sys;
 
 /// How long others may take to follow the first process of a step.
 const FOLLOW: Duration = Duration::from_millis(100);
+/// Output is not watched before this. Most processes end sooner, and what they printed is then read in one go: being
+/// woken by each of their pipes costs more than all the rest.
+const WATCHED_AFTER: Duration = Duration::from_millis(1);
 /// How long those who have been killed may be seen before they count as having stayed.
 const LEAVING: Duration = Duration::from_millis(30);
 /// How long the kernel may take over those that were killed.
@@ -34,14 +37,17 @@ const STAGING: Duration = Duration::from_millis(250);
 
 /// Runs `job` from its start to its end, and tells `voice` all of it.
 pub(super) async fn live(local: &Local, job: Job, mut orders: watch::Receiver<Orders>, voice: Voice) {
-    let capture = job.capture;
     let told = *orders.borrow_and_update();
     let exit = match (told.stop, launch::launch(local, &job)) {
         (Stop::No, Ok(launched)) => {
             let Launched { pid, claim, stdout, stderr, hold } = launched;
             let guard = Guard { pid, claim, over: false };
             let mut life = Life { guard, pumps: Pumps { stdout, stderr }, hold, stop: Stop::No, orders, voice };
-            return life.run(told.released, capture).await;
+            let end = watch(pid);
+            local.spares.tidy();
+            life.run(told.released, &job, end.as_ref()).await;
+            local.spares.ended(Used { _pumps: life.pumps, _end: end.ok() });
+            return;
         }
         (Stop::No, Err(words)) => Exit::NotStarted(words.into()),
         (Stop::Gently(signal), _) => Exit::Signal(signal),
@@ -59,6 +65,13 @@ struct Life {
     voice: Voice,
 }
 
+/// What an ended process has used, to be closed when there is time.
+#[derive(Debug)]
+pub(super) struct Used {
+    _pumps: Pumps,
+    _end: Option<AsyncFd<OwnedFd>>,
+}
+
 /// Kills what is left when it is dropped before the end.
 struct Guard {
     pid: u32,
@@ -66,6 +79,7 @@ struct Guard {
     over: bool,
 }
 
+#[derive(Debug)]
 struct Pumps {
     stdout: Pump,
     stderr: Pump,
@@ -80,13 +94,15 @@ enum Turn {
 }
 
 impl Life {
-    async fn run(&mut self, released: bool, capture: bool) {
-        self.voice.tell(Told::Started).await;
+    async fn run(&mut self, released: bool, job: &Job, end: Result<&AsyncFd<OwnedFd>, &std::io::Error>) {
+        if job.watched {
+            self.voice.tell(Told::Started).await;
+        }
         if released {
             self.release().await;
         }
-        let exit = match watch(self.guard.pid) {
-            Ok(end) => self.until_exit(&end).await,
+        let exit = match end {
+            Ok(end) => self.until_exit(end).await,
             Err(error) => {
                 self.guard.claim.kill();
                 Exit::NotStarted(format!("this machine has no room for one more process: {error}").into())
@@ -95,7 +111,7 @@ impl Life {
         self.pumps.carry(&self.voice, Until::Dry).await;
         self.settle().await;
         self.guard.over = true;
-        let captured = self.captured(capture).await;
+        let captured = self.captured(job.capture).await;
         self.voice.tell(Told::Ended(End { exit, captured })).await;
     }
 
@@ -112,7 +128,7 @@ impl Life {
                 changed = self.orders.changed(), if listening => Turn::Ordered(changed.is_ok()),
                 _ = end.ready(Interest::READABLE) => Turn::Exited,
                 () = in_place(self.guard.pid, started), if staging => Turn::Staged,
-                () = self.pumps.carry(&self.voice, Until::End), if !dry => Turn::Dry,
+                () = self.pumps.later(&self.voice, started), if !dry => Turn::Dry,
             };
             match turn {
                 Turn::Ordered(given) => self.follow(given).await,
@@ -216,6 +232,12 @@ impl Life {
 }
 
 impl Pumps {
+    /// Carries both channels, from shortly after the start on.
+    async fn later(&mut self, voice: &Voice, started: Instant) {
+        sleep_until(started + WATCHED_AFTER).await;
+        self.carry(voice, Until::End).await;
+    }
+
     async fn carry(&mut self, voice: &Voice, until: Until) {
         tokio::join!(self.stdout.carry(voice, until), self.stderr.carry(voice, until));
     }

@@ -32,21 +32,18 @@ const DRAINED: usize = 2 * WIDE;
 #[derive(Debug)]
 pub(super) struct Pump {
     channel: Channel,
-    pipe: Pipe,
+    /// The pipe, as long as nobody has waited for it, or where nothing more can be watched.
+    plain: Option<OwnedFd>,
+    /// The pipe, once somebody waits for it.
+    watched: Option<AsyncFd<OwnedFd>>,
+    /// Whether nobody can write to it any more.
+    ended: bool,
     wide: bool,
     buffer: Vec<u8>,
     /// Read, and not yet told.
     piece: Option<Bytes>,
     captured: Option<Vec<u8>>,
     dropped: u64,
-}
-
-#[derive(Debug)]
-enum Pipe {
-    /// Not yet waited for, or nothing more can be watched.
-    Plain(OwnedFd),
-    Watched(AsyncFd<OwnedFd>),
-    Ended,
 }
 
 /// How far to carry.
@@ -62,7 +59,17 @@ impl Pump {
     /// Carries from `pipe`, whose reading end does not block, and keeps it too where `capture`.
     pub(super) fn new(channel: Channel, pipe: OwnedFd, capture: bool) -> Self {
         let captured = capture.then(Vec::new);
-        Self { channel, pipe: Pipe::Plain(pipe), wide: false, buffer: Vec::new(), piece: None, captured, dropped: 0 }
+        Self {
+            channel,
+            plain: Some(pipe),
+            watched: None,
+            ended: false,
+            wide: false,
+            buffer: Vec::new(),
+            piece: None,
+            captured,
+            dropped: 0,
+        }
     }
 
     /// Carries on. What this loses when it is dropped half-way: nothing, the next call goes on from there.
@@ -89,16 +96,12 @@ impl Pump {
 
     /// Whether nobody can write any more and all has been told.
     pub(super) fn ended(&self) -> bool {
-        matches!(self.pipe, Pipe::Ended) && self.piece.is_none()
+        self.ended && self.piece.is_none()
     }
 
     /// The name of the pipe as `/proc/PID/fd` shows it, while somebody may hold it.
     pub(super) fn name(&self) -> Option<String> {
-        let found = match &self.pipe {
-            Pipe::Plain(pipe) => fstat(pipe),
-            Pipe::Watched(pipe) => fstat(pipe.get_ref()),
-            Pipe::Ended => return None,
-        };
+        let found = fstat(self.descriptor().filter(|_| !self.ended)?);
         found.ok().map(|it| format!("pipe:[{}]", it.st_ino))
     }
 
@@ -107,40 +110,43 @@ impl Pump {
         (self.captured.take().unwrap_or_default(), self.dropped)
     }
 
+    fn descriptor(&self) -> Option<&OwnedFd> {
+        self.watched.as_ref().map(AsyncFd::get_ref).or(self.plain.as_ref())
+    }
+
     /// Reads what is there: how much, `None` if nothing.
     fn read(&mut self) -> Option<usize> {
-        let read = match &self.pipe {
-            Pipe::Plain(pipe) => fill(pipe, &mut self.buffer),
-            Pipe::Watched(pipe) => fill(pipe.get_ref(), &mut self.buffer),
-            Pipe::Ended => return None,
-        };
+        if self.ended {
+            return None;
+        }
+        let pipe = self.watched.as_ref().map(AsyncFd::get_ref).or(self.plain.as_ref())?;
+        let read = fill(pipe, &mut self.buffer);
         self.take(read)
     }
 
     /// Reads what comes next: how much, `None` at the end.
     async fn wait(&mut self) -> Option<usize> {
+        if self.ended {
+            return None;
+        }
         self.watch();
         let buffer = &mut self.buffer;
-        let read = match &self.pipe {
-            Pipe::Watched(pipe) => pipe.async_io(Interest::READABLE, |pipe| Ok(fill(pipe, buffer)?)).await,
-            Pipe::Plain(_) => {
-                tokio::time::sleep(UNWATCHED).await;
-                self.read();
-                return (!matches!(self.pipe, Pipe::Ended)).then_some(0);
-            }
-            Pipe::Ended => return None,
+        let Some(pipe) = &self.watched else {
+            tokio::time::sleep(UNWATCHED).await;
+            self.read();
+            return (!self.ended).then_some(0);
         };
+        let read = pipe.async_io(Interest::READABLE, |pipe| Ok(fill(pipe, buffer)?)).await;
         self.take(read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)))
     }
 
     fn watch(&mut self) {
-        self.pipe = match std::mem::replace(&mut self.pipe, Pipe::Ended) {
-            Pipe::Plain(pipe) => match sys::watch(pipe) {
-                Ok(pipe) => Pipe::Watched(pipe),
-                Err((pipe, _)) => Pipe::Plain(pipe),
-            },
-            other @ (Pipe::Watched(_) | Pipe::Ended) => other,
-        };
+        if let Some(pipe) = self.plain.take() {
+            match sys::watch(pipe) {
+                Ok(pipe) => self.watched = Some(pipe),
+                Err((pipe, _)) => self.plain = Some(pipe),
+            }
+        }
     }
 
     fn take(&mut self, read: Result<usize, Errno>) -> Option<usize> {
@@ -153,7 +159,7 @@ impl Pump {
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             Err(error) if error.kind() == ErrorKind::Interrupted => Some(0),
             Ok(0) | Err(_) => {
-                self.pipe = Pipe::Ended;
+                self.ended = true;
                 None
             }
         }
@@ -170,12 +176,15 @@ impl Pump {
     /// The buffer as a piece of its own: given away if it is well filled, else copied, so that many small pieces do
     /// not hold many large buffers.
     fn cut(&mut self) -> Bytes {
-        if self.buffer.len() == self.buffer.capacity() && self.buffer.capacity() < PIECE {
-            let piece = Bytes::copy_from_slice(&self.buffer);
-            self.buffer = Vec::with_capacity(PIECE);
+        let length = self.buffer.len();
+        if self.buffer.capacity() < PIECE {
+            let piece = Bytes::from(std::mem::take(&mut self.buffer));
+            if length == SIP {
+                self.buffer.reserve_exact(PIECE);
+            }
             return piece;
         }
-        if self.buffer.len() * 2 >= self.buffer.capacity() && self.buffer.capacity() >= PIECE {
+        if length * 2 >= PIECE {
             self.widen();
             return Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)));
         }
@@ -185,7 +194,7 @@ impl Pump {
     }
 
     fn widen(&mut self) {
-        if let Pipe::Watched(pipe) = &self.pipe
+        if let Some(pipe) = &self.watched
             && !std::mem::replace(&mut self.wide, true)
         {
             // Refused where the user's share of pipe memory is used up: then it stays as it is.
@@ -196,7 +205,10 @@ impl Pump {
 
 fn fill(pipe: &OwnedFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     if buffer.capacity() == 0 {
-        buffer.reserve_exact(SIP);
+        let mut sip = [0; SIP];
+        let length = rustix::io::read(pipe, &mut sip)?;
+        buffer.extend_from_slice(&sip[..length]);
+        return Ok(length);
     }
     rustix::io::read(pipe, spare_capacity(buffer))
 }

@@ -26,17 +26,27 @@ pub struct Header {
     pub started: Arc<str>,
 }
 
+/// What is written of the output of steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Printed {
+    /// All of it.
+    Whole,
+    /// How many bytes: the journal has the bytes themselves in files beside it.
+    Size,
+}
+
 /// The fold. It keeps nothing.
 #[derive(Debug)]
 pub struct Jsonl {
     names: Names,
     header: Header,
+    printed: Printed,
 }
 
 impl Jsonl {
     /// Before the first record.
-    pub fn new(plan: Arc<Plan>, sources: Arc<Sources>, header: Header) -> Self {
-        Self { names: Names { plan, sources }, header }
+    pub fn new(plan: Arc<Plan>, sources: Arc<Sources>, header: Header, printed: Printed) -> Self {
+        Self { names: Names { plan, sources }, header, printed }
     }
 
     /// Appends the line of `record` to `out`.
@@ -148,6 +158,9 @@ impl Jsonl {
 
     fn output(&self, step: StepId, channel: Channel, chunk: &[u8], line: &mut Json) {
         self.printed(step, channel, line);
+        if self.printed == Printed::Size {
+            return line.number("bytes", chunk.len() as u64);
+        }
         match std::str::from_utf8(chunk) {
             Ok(text) => line.text("text", text),
             Err(_) => line.base64("base64", chunk),
@@ -267,6 +280,7 @@ fn exit(exit: &Exit, line: &mut Json) {
             line.text("signal_name", &words::signal(*number));
         }
         Exit::NotStarted(why) => line.text("not_started", why),
+        Exit::Refused(why) => line.text("refused", why),
         Exit::Lost(why) => line.text("lost", why),
     }
 }

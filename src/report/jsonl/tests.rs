@@ -11,7 +11,7 @@ const CODE: &str = include_str!("../../event.rs");
 
 fn written(story: &Story) -> Vec<String> {
     let header = Header { run: "20261122-154501-k3f9".into(), started: "2026-11-22T15:45:01.250Z".into() };
-    let jsonl = Jsonl::new(Arc::clone(&story.plan), Arc::clone(&story.sources), header);
+    let jsonl = Jsonl::new(Arc::clone(&story.plan), Arc::clone(&story.sources), header, Printed::Whole);
     let mut out = Vec::new();
     story.records.iter().for_each(|record| jsonl.record(record, &mut out));
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()

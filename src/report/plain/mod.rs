@@ -19,7 +19,7 @@ use super::wait::{Wait, doing};
 use super::watch::{Watch, excused};
 use super::{Style, paint, words};
 use crate::diagnostic::{Sources, visible};
-use crate::event::{Channel, Event, Exit, Fault, Leak, Outcome, Reason, Record, Urgency};
+use crate::event::{Cause, Channel, Event, Exit, Fault, Leak, Outcome, Reason, Record, Urgency};
 use crate::plan::{BarrierId, Plan, StepId, StepKind};
 use crate::scenario::{Id as _, StreamId};
 use crate::syntax::Value;
@@ -191,7 +191,7 @@ impl Plain {
     fn wrong(&mut self, step: StepId, outcome: &Outcome, out: &mut Vec<u8>) {
         let allowed = excused(&self.names.plan, step, outcome);
         let (mark, may) = if allowed { (Mark::Begins, ", as it may") } else { (Mark::Wrong, "") };
-        let text = format!("{} {}{may}{}", self.names.label(step), words::ending(outcome), self.place(step));
+        let text = format!("{} {}{may}{}", self.names.label(step), self.ending(outcome), self.place(step));
         self.step(step, mark, &text, out);
         if let Outcome::Failed(Reason::Unmet(parts)) = outcome {
             for part in parts.iter().skip(1) {
@@ -200,8 +200,28 @@ impl Plain {
         }
     }
 
-    /// Who has not come to where `step` waited too long, and what they do instead.
+    /// How a step ended; where it was ended because of something elsewhere, because of what.
+    fn ending(&self, outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Cancelled(Cause::FailFast(origin) | Cause::Stream(origin)) => {
+                format!("cancelled: {}", self.names.origin(*origin))
+            }
+            Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout)
+            | Outcome::Passed
+            | Outcome::Failed(_)
+            | Outcome::TimedOut(_)
+            | Outcome::Unreachable(_)
+            | Outcome::Lost(_)
+            | Outcome::Broken(_)
+            | Outcome::Skipped => words::ending(outcome),
+        }
+    }
+
+    /// Who has not come to where `step` waited too long, and what they do instead. Told once for all who waited there.
     fn missing(&mut self, step: StepId, out: &mut Vec<u8>) {
+        if self.names.meets(step).is_some_and(|barrier| self.watch.is_broken(barrier)) {
+            return;
+        }
         let wait = Wait::of(&self.names, &self.watch, step);
         for stream in wait.missing.iter().take(NAMED) {
             let text =

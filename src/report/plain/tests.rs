@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 
 use super::super::story::Story;
 use super::*;
-use crate::event::{Cause, Origin};
+use crate::event::Origin;
 
 #[track_caller]
 fn told(story: &Story, color: bool) -> String {
@@ -78,6 +78,29 @@ fn a_timeout_at_a_barrier_names_who_is_missing_and_what_they_do() {
     cache ✗ barrier loaded timed out after 5s · deploy.ms:3
     cache ✗   missing: web, not begun
     cache ✗   missing: db, in step $ load (line 2)
+    ");
+}
+
+#[test]
+fn who_is_missing_is_told_once_for_all_who_waited() {
+    let story = Story::new(SERVICES);
+    let (loaded, cache) = (story.barrier("loaded"), story.step("cache", "barrier"));
+    let story = story
+        .tell("1 cache: waits / barrier loaded\n 2 db: waits / barrier loaded\n 5001 cache: times out / barrier loaded / 5")
+        .at(5001, Event::BarrierBroken(loaded, Origin::Step(cache)))
+        .tell("5001 db: times out / barrier loaded / 5");
+    assert_eq!(told(&story, false).matches("missing: web, not begun").count(), 1);
+}
+
+#[test]
+fn a_step_that_is_cancelled_names_what_began_it() {
+    let story = Story::new("a: $ x\nb: $ y");
+    let (x, y) = (story.step("a", "$ x"), story.step("b", "$ y"));
+    let cause = Cause::FailFast(Origin::Step(x));
+    let story = story.tell("1 a: fails / $ x / 1").at(1, Event::StepEnded(y, Outcome::Cancelled(cause)));
+    assert_snapshot!(told(&story, false), @"
+    a ✗ $ x failed: exit status 1 · deploy.ms:1
+    b ✗ $ y cancelled: a failed at deploy.ms:1 · deploy.ms:2
     ");
 }
 

@@ -11,7 +11,7 @@ use super::super::watch::Watch;
 use super::super::words;
 use crate::diagnostic::visible;
 use crate::event::{Exit, Fault, Origin, Outcome, Reason};
-use crate::plan::{BarrierId, StepId, StepKind};
+use crate::plan::{BarrierId, StepId};
 use crate::scenario::StreamId;
 
 /// Of so many who are missing at a meeting it is told what they do.
@@ -63,9 +63,7 @@ pub(super) fn same(names: &Names, watch: &Watch, origins: &IndexMap<Origin, Entr
 
 /// The meeting that a step waits at, or waited at when it ended.
 fn pending(names: &Names, watch: &Watch, step: StepId) -> Option<BarrierId> {
-    let it = &names.plan.steps[step];
-    let barrier = if let StepKind::Barrier(id) = it.kind { Some(id) } else { it.extra.as_ref()?.gate };
-    barrier.filter(|id| !watch.is_released(*id))
+    names.meets(step).filter(|id| !watch.is_released(*id))
 }
 
 impl Entry {
@@ -81,7 +79,9 @@ impl Entry {
                 words::ending(outcome).replace("failed: ", "not true: "),
                 parts.iter().skip(1).map(|it| visible::text(it)).collect(),
             ),
-            Outcome::Failed(Reason::Error(why) | Reason::Background(_, why)) => first(why),
+            Outcome::Failed(Reason::Error(why) | Reason::Background(_, why) | Reason::Exit(Exit::Refused(why))) => {
+                first(why)
+            }
             Outcome::Passed
             | Outcome::TimedOut(_)
             | Outcome::Unreachable(_)

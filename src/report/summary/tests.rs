@@ -156,7 +156,7 @@ fn faults_of_the_surroundings_are_told_apart() {
     web: $ python · deploy.ms:1
       not started: python3 is not there (a fault of the surroundings, not of the test)
 
-    the surroundings failed, not the test in 1ms: 4 steps, 1 failed, 1 unreachable, 2 never started
+    the surroundings failed in 1ms: 4 steps, 1 failed, 1 unreachable, 2 never started
     ");
 }
 

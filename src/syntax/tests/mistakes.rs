@@ -224,7 +224,7 @@ fn limits() {
         assert_eq!(last(&text), "(on [a] (sync))");
     }
     assert_eq!(last(&"@\n".repeat(60)), "51:1 MS013 10 more problems in this file are not shown");
-    assert_eq!(first(&" ".repeat((16 << 20) + 1)), "1:1 MS013 this file is larger than 16 MiB");
+    assert_eq!(first(&" ".repeat((64 << 20) + 1)), "1:1 MS013 this file is larger than 64 MiB");
 }
 
 #[test]

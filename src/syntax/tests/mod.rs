@@ -6,6 +6,7 @@ mod language;
 mod mistakes;
 mod pages;
 mod soup;
+mod spans;
 
 use crate::diagnostic::{Diagnostic, FileId, Sources};
 use crate::syntax::ast::File;
