@@ -241,6 +241,8 @@ impl Turn<'_> {
         if self.state.lanes[stream].part != Part::Timeline {
             return;
         }
+        // A timeout could be excused or tried again; the death of the stream cannot.
+        self.state.lanes[stream].sentence.take_if(|sentence| matches!(sentence, Outcome::TimedOut(_)));
         let over = !self.group_can_retry(stream, &outcome) && self.state.halt.is_none();
         self.cut(stream, outcome);
         let lane = &mut self.state.lanes[stream];
@@ -248,6 +250,7 @@ impl Turn<'_> {
             lane.failed.get_or_insert(Origin::Step(start));
             let at = lane.at;
             self.break_rest(stream, at);
+            self.failed_fast(Origin::Step(start));
         }
     }
 

@@ -111,6 +111,13 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether nothing but the end of the run's time can come of itself: nothing runs in the foreground, opens, closes
+    /// or pauses.
+    pub(super) fn at_rest(&self) -> bool {
+        let heap = &self.state.clock.heap;
+        heap.iter().take(2).all(|Reverse((_, alarm))| *alarm == Alarm::Run)
+    }
+
     /// Takes one deadline that has come.
     pub(super) fn strike(&mut self) -> Option<Alarm> {
         self.tidy();

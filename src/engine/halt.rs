@@ -1,6 +1,7 @@
 //! The end of all timelines: an interrupt, `--fail-fast`, the timeout of the run. And the cutting short of one.
 
 use super::clock::Alarm;
+use super::judge::origin_of;
 use super::state::{After, Part, Phase, Turn, Work};
 use super::step::TERM;
 use super::{Planted, Stop};
@@ -111,8 +112,12 @@ impl Turn<'_> {
         }
         self.state.lanes[stream].phase = Phase::Idle;
         self.count_failure(stream, &outcome);
-        let origin = self.state.lanes[stream].failed;
+        let origin = origin_of(step, stream, &outcome);
         if self.state.lanes[stream].part == Part::Timeline {
+            self.state.lanes[stream].failed = self.state.lanes[stream].failed.or(origin);
+            if let Some(origin) = origin {
+                self.failed_fast(origin);
+            }
             self.queue(Work::Fall(stream, StepId(step.0 + 1), origin));
         } else {
             self.state.lanes[stream].at = StepId(step.0 + 1);

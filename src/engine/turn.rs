@@ -2,10 +2,13 @@
 
 use super::clock::Alarm;
 use super::state::{Life, Link, Part, Phase, Turn, Work};
-use super::{Action, End, Input};
-use crate::event::{Cause, Event, Fault};
+use super::{Action, End, Input, Stop};
+use crate::event::{Cause, Event, Fault, Outcome, Reason};
 use crate::plan::StepId;
 use crate::scenario::StreamId;
+
+/// Why a step fails where all streams wait for each other.
+pub(super) const TANGLED: &str = "the streams wait for each other: what it waits for can never come";
 
 impl Turn<'_> {
     /// Handles one input, and every deadline that has come.
@@ -22,6 +25,27 @@ impl Turn<'_> {
             self.work_off();
         }
         self.tidy();
+        while self.at_rest() && self.untangle() {
+            self.work_off();
+            self.tidy();
+        }
+    }
+
+    /// Where all streams wait for each other, the first of them fails, so that no run hangs. Plans are proven to have no
+    /// such circle; this is for those that a proof does not see.
+    fn untangle(&mut self) -> bool {
+        if self.state.done || !self.state.begun {
+            return false;
+        }
+        let waits = |phase| matches!(phase, Phase::Needs(_) | Phase::Meeting | Phase::Held | Phase::Listening);
+        let Some((stream, lane)) = self.state.lanes.iter().find(|(_, lane)| waits(lane.phase)) else { return false };
+        let outcome = Outcome::Failed(Reason::Error(TANGLED.into()));
+        if lane.phase == Phase::Held {
+            self.sentence(stream, outcome, Stop::Now);
+        } else {
+            self.end_now(stream, outcome);
+        }
+        true
     }
 
     fn dispatch(&mut self, input: Input) {

@@ -339,3 +339,48 @@ fn a_start_that_may_fail_may_die() {
     2s ended, exit code 1
     ");
 }
+
+#[test]
+fn an_early_death_between_two_rounds_breaks_what_depends_on_it() {
+    assert_snapshot!(story("a: start web $ 3s; repeat 60s 9s {; $ 1s; }; barrier go
+        b: barrier go", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: start web: started
+    0ms b: barrier go: started
+    0ms b: barrier go: waits
+    0ms a: start web: ready
+    0ms a: start web: passed
+    0ms a: 1s: started
+    1s a: 1s: passed
+    3s a: start web: process ended, Status(0)
+    3s go: broken by a: start web
+    3s b: barrier go: broken by a: start web
+    3s a: barrier go: Skipped
+    3s > close a
+    3s a: closed
+    3s ended, exit code 1
+    ");
+}
+
+#[test]
+fn an_early_death_is_not_excused_with_the_step_that_it_ends() {
+    assert_snapshot!(story("a: start web $ 3s; ?$(timeout=2s retry=9) 60s stubborn; $ never", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: start web: started
+    0ms a: start web: ready
+    0ms a: start web: passed
+    0ms a: 60s stubborn: started
+    2s > signal 15 to a: 60s stubborn
+    3s a: start web: process ended, Status(0)
+    12s > kill a: 60s stubborn
+    12s a: 60s stubborn: cancelled by a: start web
+    12s a: never: Skipped
+    12s > close a
+    12s a: closed
+    12s ended, exit code 1
+    ");
+}

@@ -123,3 +123,29 @@ fn a_death_frees_who_is_held_at_a_gate() {
     9s ended, exit code 1
     ");
 }
+
+#[test]
+fn streams_that_wait_for_each_other_do_not_hang() {
+    assert_snapshot!(story("a: barrier x; barrier y; finally; $ clean
+        b: barrier y; barrier x", ""), @"
+    0ms RunStarted
+    0ms a: barrier x: started
+    0ms a: barrier x: waits
+    0ms b: barrier y: started
+    0ms b: barrier y: waits
+    0ms a: barrier x: failed, the streams wait for each other: what it waits for can never come
+    0ms x: broken by a: barrier x
+    0ms y: broken by a: barrier x
+    0ms b: barrier y: broken by a: barrier x
+    0ms a: barrier y: Skipped
+    0ms a: opening
+    0ms b: barrier x: Skipped
+    0ms a: opened
+    0ms a: cleanup
+    0ms a: clean: started
+    0ms a: clean: passed
+    0ms > close a
+    0ms a: closed
+    0ms ended, exit code 1
+    ");
+}

@@ -1,5 +1,6 @@
 //! The invariants of every run, checked as it goes: what the world tells goes in, what the engine answers goes in.
 
+use crate::engine::turn::TANGLED;
 use crate::engine::{Action, Input, Stop};
 use crate::event::{Cause, Event, Fault, Origin, Outcome, Reason, Urgency};
 use crate::plan::{Plan, StepId, StepKind};
@@ -222,6 +223,9 @@ impl Watch {
         }
         match outcome {
             Outcome::Passed | Outcome::Skipped => return Ok(()),
+            Outcome::Failed(Reason::Error(words)) if &**words == TANGLED => {
+                return Err(format!("the run hangs at {step:?}"));
+            }
             Outcome::Failed(Reason::Background(start, _)) => self.mark(*start, FAILED),
             Outcome::Failed(_) | Outcome::TimedOut(_) => self.mark(step, FAILED),
             Outcome::Broken(origin) | Outcome::Cancelled(Cause::Stream(origin) | Cause::FailFast(origin)) => {
