@@ -17,14 +17,14 @@ async fn a_background_process_is_ready_when_its_probe_says_so() {
        0 a: opening
        0 a: open as a
        0 a: start web #1
-     300 a: start web is ready
-     300 a: start web = Passed
-     300 a: 1s, print used #1
-    1300 a: 1s, print used Stdout "used\n"
-    1300 a: 1s, print used = Passed
-    1300 a: start web process = Signal(15)
-    1300 a: closed
-    1300 end 0
+     250 a: start web is ready
+     250 a: start web = Passed
+     250 a: 1s, print used #1
+    1250 a: 1s, print used Stdout "used\n"
+    1250 a: 1s, print used = Passed
+    1250 a: start web process = Signal(15)
+    1250 a: closed
+    1250 end 0
     exit 0
     "#);
 }
