@@ -1,8 +1,8 @@
 //! `mstream exec`: checks all scenarios, then runs one after the other.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -31,6 +31,9 @@ use crate::syntax::{Value, parse_expression};
 
 /// How much of one step's output on one channel is kept in the run's folder.
 const KEPT: u64 = 64 << 20;
+
+/// So many batches of records may wait to be written; then the run waits.
+const BATCHES: usize = 64;
 
 /// `mstream exec`
 #[derive(Args, Debug)]
@@ -172,37 +175,85 @@ fn without_backend(plan: &Plan) -> Vec<Diagnostic> {
 /// Runs one scenario; its verdict, and the exit code that goes with it.
 fn one(it: &Exec, scenario: &Scenario, console: &Console) -> Result<(Verdict, u8), String> {
     let here = here()?;
-    let folder = Folder::make(&here)
-        .map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
-    let (plan, sources) = (&scenario.plan, &scenario.sources);
-    let header = Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into() };
-    let lines = |printed| Jsonl::new(Arc::clone(plan), Arc::clone(sources), header.clone(), printed);
-    let journal = Journal::open(&folder, Arc::clone(plan), lines(Printed::Size), KEPT);
-    let mut journal = journal.map_err(|error| format!("cannot write `{}`: {error}", folder.path.display()))?;
-    let style = Style { color: console.out_color };
-    let mut summary = Summary::new(Arc::clone(plan), Arc::clone(sources), style);
-    let view = match it.format {
-        Format::Human => View::human(plan, sources, console),
-        Format::Jsonl => View::lines(lines(Printed::Whole)),
-    };
-    let view = RefCell::new(view);
-    let mut record = |record: &Record| {
-        journal.record(record);
-        summary.record(record);
-        view.borrow_mut().record(record);
-    };
-    let (mut verdict, signal) = drive(it, scenario, &folder, &mut record, &view)?;
-    view.borrow_mut().end();
-    if let Some(words) = journal.failed {
-        console.complain(&words);
+    let folder = Folder::make(&here);
+    let folder = folder.map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
+    let mut writer = writer(it, scenario, &folder, console)?;
+    let (sender, records) = sync_channel(BATCHES);
+    let ran = std::thread::scope(|scope| {
+        let writer = &mut writer;
+        let writing = scope.spawn(move || writer.write(&records));
+        let ran = drive(it, scenario, &folder, &mut |batch| {
+            // The writer ends after the sender only; where it failed, the journal says so at the end.
+            let _ = sender.send(batch);
+        });
+        drop(sender);
+        (ran, writing.join().is_err())
+    });
+    let ((mut verdict, signal), broken) = (ran.0?, ran.1);
+    verdict.internal |= broken;
+    if let Some(words) = &writer.journal.failed {
+        console.complain(words);
         verdict.surroundings = true;
     }
     if it.format == Format::Human {
-        console.result(&summary.render());
+        console.result(&writer.summary.render());
         console.progress(&format!("journal: {}\n", shown(&folder.path, &here)));
     }
     let code = if verdict.interrupted { signal.unwrap_or(130) } else { verdict.exit_code() };
     Ok((verdict, code))
+}
+
+/// What reads the records of this run.
+fn writer(it: &Exec, scenario: &Scenario, folder: &Folder, console: &Console) -> Result<Writer, String> {
+    let (plan, sources) = (&scenario.plan, &scenario.sources);
+    let header = Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into() };
+    let lines = |printed| Jsonl::new(Arc::clone(plan), Arc::clone(sources), header.clone(), printed);
+    let journal = Journal::open(folder, Arc::clone(plan), lines(Printed::Size), KEPT);
+    let journal = journal.map_err(|error| format!("cannot write `{}`: {error}", folder.path.display()))?;
+    let summary = Summary::new(Arc::clone(plan), Arc::clone(sources), Style { color: console.out_color });
+    let view = match it.format {
+        Format::Human => View::human(plan, sources, console),
+        Format::Jsonl => View::lines(lines(Printed::Whole)),
+    };
+    Ok(Writer { journal, summary, view })
+}
+
+/// Writes down and shows what happens, on a thread of its own, so that no stream waits for a disk or a terminal.
+struct Writer {
+    journal: Journal,
+    summary: Summary,
+    view: View,
+}
+
+impl Writer {
+    /// Takes records until there are no more.
+    fn write(&mut self, records: &Receiver<Vec<Record>>) {
+        let began = now();
+        let mut drawn = began;
+        loop {
+            match records.recv_timeout(FRAME) {
+                Ok(batch) => batch.iter().for_each(|record| self.record(record)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if drawn.elapsed() >= FRAME {
+                drawn = now();
+                self.view.frame(drawn - began);
+            }
+        }
+        self.view.end();
+    }
+
+    fn record(&mut self, record: &Record) {
+        self.journal.record(record);
+        self.summary.record(record);
+        self.view.record(record);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the live view is drawn by the clock on the wall")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 /// A path as people read it: relative where it is below `here`.
@@ -215,13 +266,12 @@ fn here() -> Result<PathBuf, String> {
     std::env::current_dir().map_err(|error| format!("there is no current folder: {error}"))
 }
 
-/// Sets the run going on a runtime of its own, with the signals and the frames of the view beside it.
+/// Sets the run going on a runtime of its own, with the signals beside it.
 fn drive(
     it: &Exec,
     scenario: &Scenario,
     folder: &Folder,
-    record: &mut dyn FnMut(&Record),
-    view: &RefCell<View>,
+    record: &mut dyn FnMut(Vec<Record>),
 ) -> Result<(Verdict, Option<u8>), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
@@ -243,22 +293,19 @@ fn drive(
             sources: &scenario.sources,
             stops: asked,
         };
-        beside(run(job, record), stops, view).await
+        beside(run(job, record), stops).await
     })
 }
 
-/// Waits for the run, and meanwhile listens to signals and draws.
+/// Waits for the run, and meanwhile listens to signals.
 async fn beside(
     run: impl Future<Output = Verdict>,
     stops: mpsc::Sender<Urgency>,
-    view: &RefCell<View>,
 ) -> Result<(Verdict, Option<u8>), String> {
     let listen = |kind| signal(kind).map_err(|error| format!("cannot listen to signals: {error}"));
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut hang_up = listen(SignalKind::hangup())?;
-    let began = tokio::time::Instant::now();
-    let mut frames = tokio::time::interval(FRAME);
     let mut first = None;
     let mut run = std::pin::pin!(run);
     loop {
@@ -268,10 +315,6 @@ async fn beside(
             _ = interrupt.recv() => 130,
             _ = terminate.recv() => 143,
             _ = hang_up.recv() => 129,
-            _ = frames.tick() => {
-                view.borrow_mut().frame(began.elapsed());
-                continue;
-            }
         };
         let urgency = if first.is_none() { Urgency::Orderly } else { Urgency::AtOnce };
         first.get_or_insert(code);

@@ -35,9 +35,11 @@ pub(super) struct World<'a> {
 pub(super) struct Carrier<'a> {
     pub(super) world: World<'a>,
     pub(super) engine: Engine,
-    record: &'a mut dyn FnMut(&Record),
+    record: &'a mut dyn FnMut(Vec<Record>),
     started: Instant,
     sequence: u64,
+    /// Records that were not handed on yet: that is done while the processes that were started get going.
+    unwritten: Vec<Record>,
     internal: bool,
     inputs: VecDeque<Input>,
     voices: mpsc::Sender<(StepId, Told)>,
@@ -85,13 +87,14 @@ impl<'a> Carrier<'a> {
         limits: Limits,
         secrets: Arc<IndexMap<Arc<str>, Value>>,
         voices: mpsc::Sender<(StepId, Told)>,
-        record: &'a mut dyn FnMut(&Record),
+        record: &'a mut dyn FnMut(Vec<Record>),
     ) -> Self {
         Self {
             engine: Engine::new(Arc::clone(&world.plan), limits, secrets),
             record,
             started: Instant::now(),
             sequence: 0,
+            unwritten: Vec::new(),
             internal: false,
             inputs: VecDeque::new(),
             voices,
@@ -147,6 +150,7 @@ impl<'a> Carrier<'a> {
 
     /// Ends what is left of the tasks, and says what the run came to.
     pub(super) async fn end(mut self) -> Verdict {
+        self.flush();
         self.tasks.shutdown().await;
         let verdict = self.engine.verdict();
         Verdict { internal: verdict.internal || self.internal, ..verdict }
@@ -311,6 +315,13 @@ impl<'a> Carrier<'a> {
         }
         let record = Record { sequence: self.sequence, at: self.started.elapsed(), event };
         self.sequence += 1;
-        (self.record)(&record);
+        self.unwritten.push(record);
+    }
+
+    /// Hands on what was recorded, in order.
+    pub(super) fn flush(&mut self) {
+        if !self.unwritten.is_empty() {
+            (self.record)(std::mem::take(&mut self.unwritten));
+        }
     }
 }

@@ -70,9 +70,9 @@ enum Next {
     Stuck,
 }
 
-/// Runs the plan, hands every event to `record` as it happens, and returns what the run comes to. Dropped half-way, it
+/// Runs the plan, hands every event to `record` as it happens, those of one moment together, and returns what the run comes to. Dropped half-way, it
 /// takes the processes of local streams with it.
-pub async fn run(run: Run<'_>, record: &mut dyn FnMut(&Record)) -> Verdict {
+pub async fn run(run: Run<'_>, record: &mut dyn FnMut(Vec<Record>)) -> Verdict {
     let (voices, mut told) = mpsc::channel(ON_ITS_WAY);
     let Run { plan, limits, secrets, backends, home, sources, mut stops } = run;
     let world = carry::World { plan, backends, home, sources, scale: limits.scale };
@@ -102,6 +102,9 @@ pub async fn run(run: Run<'_>, record: &mut dyn FnMut(&Record)) -> Verdict {
                 break;
             }
         }
+        // What was started gets its first turn before anything is written about it.
+        tokio::task::yield_now().await;
+        carrier.flush();
     }
     carrier.end().await
 }

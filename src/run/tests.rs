@@ -99,7 +99,7 @@ impl Story {
     async fn told(self) -> String {
         let plan = Arc::new(self.plan);
         let mut lines = Vec::new();
-        let mut record = |record: &Record| lines.push(line(&plan, record));
+        let mut record = |batch: Vec<Record>| lines.extend(batch.iter().map(|record| line(&plan, record)));
         let (asking, stops) = mpsc::channel(4);
         let asks = async {
             for (at, urgency) in &self.asks {
