@@ -3,6 +3,12 @@
 //! Every figure is a ratio to something measured in the same run on the same machine. Neighbours that are not
 //! installed are named as missing, not left out.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench is a program of its own: it prints, and measures by the clock on the wall"
+)]
+
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +16,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mstream::sys::{Spawn, spawn};
+
+/// A bench and its name.
+type Bench = (&'static str, fn(&Path));
 
 fn main() {
     // `cargo test --benches` asks for a quick pass.
@@ -19,7 +28,7 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("mstream-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let only = std::env::args().nth(1).filter(|word| !word.starts_with('-'));
-    let all: [(&str, fn(&Path)); 5] =
+    let all: [Bench; 5] =
         [("start", start_up), ("steps", steps), ("streams", streams), ("flood", flood), ("check", check)];
     for (name, bench) in all {
         if only.as_ref().is_none_or(|only| only == name) {
@@ -30,17 +39,8 @@ fn main() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// What one run of a command took.
-#[derive(Clone, Copy)]
-struct Cost {
-    wall: Duration,
-    /// The most memory of the command itself, in KiB, where it was asked for.
-    peak: u64,
-}
-
-/// Runs a command with its output thrown away; it has to succeed.
-fn once(command: &mut Command) -> Cost {
-    let began = Instant::now();
+/// The most memory that a command takes, in KiB. Its output is thrown away; it has to succeed.
+fn peak_of(command: &mut Command) -> u64 {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = child.id();
     let mut peak = 0;
@@ -51,9 +51,8 @@ fn once(command: &mut Command) -> Cost {
         peak = peak_memory(pid).max(peak);
         std::thread::sleep(Duration::from_millis(5));
     };
-    let wall = began.elapsed();
     assert!(status.success(), "{command:?}: {status}");
-    Cost { wall, peak }
+    peak
 }
 
 /// The same, timed to the end without looking in between.
@@ -216,7 +215,7 @@ fn streams(folder: &Path) {
     });
     line("two bare loops", limit, limit, "");
     let wall = median(3, || timed(&mut mstream(folder, &["exec", "streams.ms"])));
-    let peak = once(&mut mstream(folder, &["exec", "streams.ms"])).peak;
+    let peak = peak_of(&mut mstream(folder, &["exec", "streams.ms"]));
     line("mstream", wall, limit, &format!("   peak {:.1} MB", kib(peak)));
     neighbours_of_streams(folder, STREAMS, ROUNDS);
     peers(
@@ -305,8 +304,8 @@ fn check(folder: &Path) {
         }
         let path = write(folder, "check.ms", &text);
         let wall = median(3, || timed(&mut mstream(folder, &["check", path.to_str().unwrap()])));
-        let base = once(&mut mstream(folder, &["check", "empty.ms"])).peak;
-        let peak = once(&mut mstream(folder, &["check", path.to_str().unwrap()])).peak;
+        let base = peak_of(&mut mstream(folder, &["check", "empty.ms"]));
+        let peak = peak_of(&mut mstream(folder, &["check", path.to_str().unwrap()]));
         let bytes = kib(peak.saturating_sub(base)) * 1024.0 * 1024.0;
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let (size, steps) = (text.len() as f64, count as f64);

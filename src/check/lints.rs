@@ -79,10 +79,7 @@ fn unused(scenario: &Scenario, draft: &Draft) -> Vec<Diagnostic> {
 
 /// Two meetings of the same parties with nothing in between.
 fn adjacent(plan: &Plan) -> Vec<Diagnostic> {
-    let meeting = |step: StepId| match plan.steps.get(step)?.kind {
-        StepKind::Barrier(id) => Some(id),
-        _ => None,
-    };
+    let meeting = |step: StepId| plan.steps.get(step)?.barrier();
     let mut found: Vec<Diagnostic> = Vec::new();
     for (first, barrier) in plan.barriers.iter().filter(|(_, barrier)| !barrier.gate && barrier.parties.len() > 1) {
         let next = |step: &StepId| {
@@ -161,7 +158,6 @@ impl Blocks {
     fn statement(&mut self, it: &Statement) {
         match &it.kind {
             StatementKind::Code(code) => self.code(code, it.span),
-            StatementKind::LetCode(_, code) => self.guard(code),
             StatementKind::Expect(condition) => self.condition(condition, "this expectation"),
             StatementKind::Finally(block) => self.block(block),
             StatementKind::For(it) => self.block(&it.body),
@@ -171,7 +167,9 @@ impl Blocks {
                 it.otherwise.iter().for_each(|block| self.block(block));
             }
             StatementKind::Retry(group) | StatementKind::Repeat(group) => self.block(&group.body),
-            StatementKind::Start(_, code) | StatementKind::Prepare(_, code) => self.guard(code),
+            StatementKind::LetCode(_, code) | StatementKind::Start(_, code) | StatementKind::Prepare(_, code) => {
+                self.guard(code);
+            }
             StatementKind::Let(..)
             | StatementKind::Stop(..)
             | StatementKind::Trigger(_)

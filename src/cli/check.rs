@@ -41,7 +41,7 @@ pub(super) fn check(it: &Check, console: &Console) -> u8 {
     let settings = it.scenarios.inputs.settings();
     let (mut all, mut sources, mut unreadable) = (Vec::new(), Sources::default(), 0);
     for path in &it.scenarios.files {
-        match checked(path, &settings, console) {
+        match checked(path, &settings) {
             Ok(found) => merge(&mut all, &mut sources, found.diagnostics, &found.sources),
             Err(_) => unreadable += 1,
         }
@@ -50,11 +50,11 @@ pub(super) fn check(it: &Check, console: &Console) -> u8 {
     match it.format {
         Format::Human => {
             let form = Form::Human { color: console.out_color };
-            console.result(&render(&all, &sources, form));
-            console.result(&summary(it.scenarios.files.len() - unreadable, errors, warnings));
+            Console::result(&render(&all, &sources, form));
+            Console::result(&summary(it.scenarios.files.len() - unreadable, errors, warnings));
         }
-        Format::Concise => console.result(&render(&all, &sources, Form::Concise)),
-        Format::Json => console.result(&render(&all, &sources, Form::Json)),
+        Format::Concise => Console::result(&render(&all, &sources, Form::Concise)),
+        Format::Json => Console::result(&render(&all, &sources, Form::Json)),
     }
     match (errors, warnings) {
         (1.., _) => WRONG,

@@ -95,7 +95,7 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
     let mut ready = Vec::new();
     let mut wrong = false;
     for path in &it.scenarios.files {
-        match checked(path, &settings, console).and_then(|found| prepared(it, path, found, console)) {
+        match checked(path, &settings).and_then(|found| prepared(it, path, found, console)) {
             Ok(scenario) => ready.push(scenario),
             Err(_) => wrong = true,
         }
@@ -105,9 +105,9 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
     }
     if it.dry_run {
         for scenario in &ready {
-            console.result(&graph::export(&scenario.plan, &scenario.sources, graph::Format::Text));
+            Console::result(&graph::export(&scenario.plan, &scenario.sources, graph::Format::Text));
         }
-        console.progress("dry run: nothing was run\n");
+        Console::progress("dry run: nothing was run\n");
         return 0;
     }
     let several = ready.len() > 1;
@@ -115,7 +115,7 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
     let mut code = 0;
     for scenario in ready {
         if several && it.format == Format::Human {
-            console.progress(&format!("── {} · {}\n", scenario.plan.title, scenario.path.display()));
+            Console::progress(&format!("── {} · {}\n", scenario.plan.title, scenario.path.display()));
         }
         match one(it, &scenario, console) {
             Ok((verdict, number)) => {
@@ -126,7 +126,7 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
                 }
             }
             Err(words) => {
-                console.complain(&words);
+                Console::complain(&words);
                 worst = worst.and(Verdict { surroundings: true, ..Verdict::default() });
                 code = worst.exit_code();
             }
@@ -150,11 +150,11 @@ fn prepared(it: &Exec, path: &Path, found: Checked, console: &Console) -> Result
     let missing = without_backend(&plan);
     if !missing.is_empty() {
         let form = Form::Human { color: console.err_color };
-        console.progress(&render(&missing, &found.sources, form));
+        Console::progress(&render(&missing, &found.sources, form));
         return Err(WRONG);
     }
     let secrets = secrets(&plan, it.secret_file.as_deref()).map_err(|words| {
-        console.complain(&format!("{}: {words}", path.display()));
+        Console::complain(&format!("{}: {words}", path.display()));
         WRONG
     })?;
     let (plan, sources) = (Arc::new(plan), Arc::new(found.sources));
@@ -192,12 +192,12 @@ fn one(it: &Exec, scenario: &Scenario, console: &Console) -> Result<(Verdict, u8
     let ((mut verdict, signal), broken) = (ran.0?, ran.1);
     verdict.internal |= broken;
     if let Some(words) = &writer.journal.failed {
-        console.complain(words);
+        Console::complain(words);
         verdict.surroundings = true;
     }
     if it.format == Format::Human {
-        console.result(&writer.summary.render());
-        console.progress(&format!("journal: {}\n", shown(&folder.path, &here)));
+        Console::result(&writer.summary.render());
+        Console::progress(&format!("journal: {}\n", shown(&folder.path, &here)));
     }
     let code = if verdict.interrupted { signal.unwrap_or(130) } else { verdict.exit_code() };
     Ok((verdict, code))

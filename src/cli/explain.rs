@@ -12,14 +12,14 @@ pub(super) struct Explain {
     code: Option<String>,
 }
 
-pub(super) fn explain(it: &Explain, console: &Console) -> u8 {
+pub(super) fn explain(it: &Explain) -> u8 {
     let Some(text) = &it.code else {
         let line = |code: &Code| format!("{code}  {:7}  {}\n", code.severity().name(), code.name());
-        console.result(&Code::ALL.iter().map(line).collect::<String>());
+        Console::result(&Code::ALL.iter().map(line).collect::<String>());
         return 0;
     };
     if let Ok(code) = text.parse::<Code>() {
-        console.result(code.page());
+        Console::result(code.page());
         return 0;
     }
     let upper = text.to_uppercase();
@@ -27,6 +27,6 @@ pub(super) fn explain(it: &Explain, console: &Console) -> u8 {
         .or_else(|| similar(text, Code::ALL.iter().map(|code| code.name())));
     let help = near
         .map_or_else(|| "`mstream explain` lists them all".to_owned(), |near| format!("a similar one exists: {near}"));
-    console.complain(&format!("there is no code `{text}`; {help}"));
+    Console::complain(&format!("there is no code `{text}`; {help}"));
     WRONG
 }

@@ -28,14 +28,13 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 }
 
 /// Checks the scenario at `path`; a file that cannot be read is told here.
-pub(super) fn checked(path: &Path, settings: &Settings, console: &Console) -> Result<Checked, u8> {
+pub(super) fn checked(path: &Path, settings: &Settings) -> Result<Checked, u8> {
     check(path, settings, &mut read).map_err(|error| {
-        let reason = match error.kind() {
-            io::ErrorKind::NotFound => "no such file".to_owned(),
-            io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-            _ => error.to_string(),
-        };
-        console.complain(&format!("cannot read `{}`: {reason}", path.display()));
+        const KNOWN: [(io::ErrorKind, &str); 2] =
+            [(io::ErrorKind::NotFound, "no such file"), (io::ErrorKind::IsADirectory, "it is a folder")];
+        let known = KNOWN.iter().find(|(kind, _)| *kind == error.kind());
+        let reason = known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned());
+        Console::complain(&format!("cannot read `{}`: {reason}", path.display()));
         WRONG
     })
 }
@@ -43,5 +42,5 @@ pub(super) fn checked(path: &Path, settings: &Settings, console: &Console) -> Re
 /// Draws the diagnostics for people, on stderr.
 pub(super) fn show(checked: &Checked, console: &Console) {
     let form = Form::Human { color: console.err_color };
-    console.progress(&render(&checked.diagnostics, &checked.sources, form));
+    Console::progress(&render(&checked.diagnostics, &checked.sources, form));
 }

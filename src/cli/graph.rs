@@ -39,7 +39,7 @@ fn format(name: &str) -> Result<Format, String> {
 
 pub(super) fn graph(it: &Graph, console: &Console) -> u8 {
     let Graph::Export(it) = it;
-    let found = match checked(&it.file, &it.inputs.settings(), console) {
+    let found = match checked(&it.file, &it.inputs.settings()) {
         Ok(found) => found,
         Err(code) => return code,
     };
@@ -48,21 +48,21 @@ pub(super) fn graph(it: &Graph, console: &Console) -> u8 {
     let format = match (&it.format, &it.output) {
         (Some(format), _) => *format,
         (None, None) => Format::Text,
-        (None, Some(path)) => match Format::from_extension(path) {
-            Some(format) => format,
-            None => {
-                console
-                    .complain(&format!("the ending of `{}` names no format; give one with --format", path.display()));
+        (None, Some(path)) => {
+            let Some(format) = Format::from_extension(path) else {
+                let path = path.display();
+                Console::complain(&format!("the ending of `{path}` names no format; give one with --format"));
                 return WRONG;
-            }
-        },
+            };
+            format
+        }
     };
     let text = export(&plan, &found.sources, format);
     match &it.output {
-        None => console.result(&text),
+        None => Console::result(&text),
         Some(path) => {
             if let Err(error) = write(path, &text) {
-                console.complain(&format!("cannot write `{}`: {error}", path.display()));
+                Console::complain(&format!("cannot write `{}`: {error}", path.display()));
                 return 3;
             }
         }

@@ -53,7 +53,7 @@ pub(super) struct Journal {
     plan: Arc<Plan>,
     lines: Jsonl,
     buffer: Vec<u8>,
-    journal: File,
+    records: File,
     folder: PathBuf,
     /// One file a stream and channel, made when it first prints.
     outputs: IndexMap<(StreamId, Channel), File>,
@@ -72,7 +72,7 @@ impl Journal {
             plan,
             lines,
             buffer: Vec::new(),
-            journal: create(&folder.path.join("journal.jsonl"))?,
+            records: create(&folder.path.join("journal.jsonl"))?,
             folder: folder.path.clone(),
             outputs: IndexMap::new(),
             kept: IndexMap::new(),
@@ -94,7 +94,7 @@ impl Journal {
     fn write(&mut self, record: &Record) -> io::Result<()> {
         self.buffer.clear();
         self.lines.record(record, &mut self.buffer);
-        self.journal.write_all(&self.buffer)?;
+        self.records.write_all(&self.buffer)?;
         match &record.event {
             Event::Output(step, channel, bytes) => self.output(*step, *channel, bytes),
             Event::StepEnded(step, _) | Event::ProcessEnded(step, _) => {

@@ -61,6 +61,7 @@ enum Color {
 }
 
 impl Color {
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     fn wanted(self, terminal: bool) -> bool {
         match self {
             Self::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
@@ -114,7 +115,7 @@ fn dispatch(cli: &Cli) -> u8 {
         Command::Exec(exec) => exec::exec(exec, &console),
         Command::Check(check) => check::check(check, &console),
         Command::Graph(graph) => graph::graph(graph, &console),
-        Command::Explain(explain) => explain::explain(explain, &console),
+        Command::Explain(explain) => explain::explain(explain),
     }
 }
 
@@ -139,18 +140,18 @@ impl Console {
     }
 
     /// Writes a result to stdout. A closed pipe is no error.
-    fn result(&self, text: &str) {
+    fn result(text: &str) {
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
 
     /// Writes progress or a complaint to stderr.
-    fn progress(&self, text: &str) {
+    fn progress(text: &str) {
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
 
     /// A complaint about the command line or the surroundings, without a place in a scenario.
-    fn complain(&self, text: &str) {
-        self.progress(&format!("error: {text}\n"));
+    fn complain(text: &str) {
+        Self::progress(&format!("error: {text}\n"));
     }
 }
 

@@ -43,13 +43,13 @@ impl View {
     /// For people.
     pub(super) fn human(plan: &Arc<Plan>, sources: &Arc<Sources>, console: &Console) -> Self {
         let style = Style { color: console.err_color };
-        let plain = Plain::new(Arc::clone(plan), Arc::clone(sources), style);
+        let progress = Plain::new(Arc::clone(plan), Arc::clone(sources), style);
         if !console.err_terminal {
-            return Self::Plain(Box::new(plain), Vec::new());
+            return Self::Plain(Box::new(progress), Vec::new());
         }
         let live = Live::new(Arc::clone(plan), Arc::clone(sources), style);
         let screen = Screen::default();
-        Self::Live(Box::new(Frame { plain, live, screen, pending: Vec::new(), out: Vec::new() }))
+        Self::Live(Box::new(Frame { plain: progress, live, screen, pending: Vec::new(), out: Vec::new() }))
     }
 
     /// For tools.

@@ -7,13 +7,10 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::deadlock;
 use super::meet::Meetings;
-use super::{
-    CodeId, Extra, HandleId, Interpreter, InterpreterId, Need, Plan, Produced, Step, StepId, StepKind, Stream, ValueId,
-};
+use super::{CodeId, Extra, HandleId, Interpreter, InterpreterId, Need, Plan, Step, StepId, StepKind, Stream, ValueId};
 use crate::diagnostic::{Code, Diagnostic, Span, similar};
 use crate::scenario::{Arena, Id as _, Scenario, StreamId};
-use crate::syntax::Value;
-use crate::syntax::ast::{Block, ExprKind};
+use crate::syntax::ast::Block;
 
 /// Spells out a scenario.
 pub fn draft(scenario: &Scenario) -> Draft {
@@ -122,13 +119,13 @@ pub(super) struct Cursor<'a> {
     /// Which `on` block.
     pub(super) block: usize,
     /// Loop variables and parameters of tasks, innermost last.
-    pub(super) scope: Vec<(Arc<str>, Binding)>,
+    pub(super) scope: Scope,
     /// The stream's own values so far.
     pub(super) values: HashMap<Arc<str>, ValueId>,
     /// The stream's background processes so far.
     pub(super) handles: HashMap<Arc<str>, Background>,
     /// The `finally` blocks met so far, with what was in scope.
-    pub(super) cleanups: Vec<(&'a Block, Vec<(Arc<str>, Binding)>)>,
+    pub(super) cleanups: Vec<(&'a Block, Scope)>,
     /// The `retry` and `repeat` around the statement: where the outermost stands, and how many there are.
     pub(super) groups: Vec<Span>,
     /// The tasks that are being spelt out.
@@ -138,6 +135,9 @@ pub(super) struct Cursor<'a> {
     /// What the step at hand needs of other streams.
     pub(super) needs: Vec<Need>,
 }
+
+/// The names in scope, innermost last.
+pub(super) type Scope = Vec<(Arc<str>, Binding)>;
 
 /// What a name in scope means.
 #[derive(Clone, Debug)]
@@ -294,10 +294,7 @@ impl<'a> Builder<'a> {
         let it = &self.scenario.streams[stream];
         match &*it.kind {
             "local" => Some(LOCAL_HOST.into()),
-            "ssh" => it.keys.iter().find(|(name, _)| &*name.node == "host").and_then(|(_, value)| match &value.kind {
-                ExprKind::Literal(Value::Text(host)) => Some(host.clone()),
-                _ => None,
-            }),
+            "ssh" => it.keys.iter().find(|(name, _)| &*name.node == "host")?.1.as_text().cloned(),
             _ => None,
         }
     }
@@ -309,138 +306,6 @@ impl<'a> Builder<'a> {
         for problem in problems {
             self.tell(problem);
         }
-    }
-
-    /// Every `let` by its place, once however many streams run it.
-    fn lets(&self) -> IndexMap<Span, (Arc<str>, bool)> {
-        let made = self.plan.values.iter().filter_map(|(id, value)| Some((*self.made.get(&id)?, value)));
-        made.map(|(span, value)| (span, (value.name.clone(), self.used.contains(&span)))).collect()
-    }
-
-    fn values(&mut self) {
-        let used = self.exports.values().filter(|export| export.used.is_some()).flat_map(|export| &export.made);
-        self.used.extend(used.copied());
-        let unknown: Vec<Diagnostic> =
-            self.exports.iter().filter_map(|(key, export)| self.misused(key, export)).collect();
-        let early: Vec<Diagnostic> = self.early.iter().map(|asked| self.too_early(asked)).collect();
-        for problem in unknown.into_iter().chain(early) {
-            self.tell(problem);
-        }
-        let uses: Vec<(StepId, ValueId)> = self
-            .plan
-            .steps
-            .iter()
-            .flat_map(|(id, step)| {
-                let needs = step.extra.iter().flat_map(|extra| &extra.needs);
-                needs.filter_map(move |need| match need {
-                    Need::Value(value) => Some((id, *value)),
-                    Need::Host(_) | Need::End(_) => None,
-                })
-            })
-            .collect();
-        for (step, value) in uses {
-            self.plan.values[value].users.push(step);
-            self.guarded(step, value);
-        }
-    }
-
-    /// A value that other streams wait for must be sure to come.
-    fn guarded(&mut self, user: StepId, value: ValueId) {
-        let made = &self.plan.values[value];
-        let Some(producer) = made.step.index().lt(&self.plan.steps.len()).then(|| &self.plan.steps[made.step]) else {
-            return;
-        };
-        if producer.extra.as_ref().is_some_and(|extra| extra.when.is_some()) {
-            let message = format!("`{}` may never be made: the step that makes it is guarded", made.name);
-            let problem = Diagnostic::new(Code::ConditionalBarrier, self.plan.steps[user].span, message);
-            let problem = problem.label("waited for here").other(producer.span, "made only where its `when` holds");
-            self.tell(problem.help("make the value always, and put the condition into it"));
-        }
-    }
-
-    /// A value of another stream that nobody makes, or that is made more than once.
-    fn misused(&self, (stream, name): &(StreamId, Arc<str>), export: &Export) -> Option<Diagnostic> {
-        let used = export.used?;
-        let owner = &self.scenario.streams.get(*stream).map_or("finally".into(), |stream| stream.name.clone());
-        match &export.made[..] {
-            [_] => None,
-            [] => {
-                let made = self.exports.iter().filter(|((by, _), it)| by == stream && !it.made.is_empty());
-                let names: Vec<&str> = made.map(|((_, name), _)| &**name).collect();
-                let own = ["host", "name", "index", "success"];
-                let known = names.iter().copied().chain(own);
-                let problem = Diagnostic::new(Code::UnknownValue, used, format!("`{owner}` makes no value `{name}`"));
-                Some(match similar(name, known.clone()) {
-                    Some(_) => problem.near("value", name, known),
-                    None => problem.help(format!("it has: {}", known.collect::<Vec<_>>().join(", "))),
-                })
-            }
-            [first, second, ..] => {
-                let message =
-                    format!("`{owner}` makes `{name}` more than once, and it is not clear which one is meant");
-                let problem = Diagnostic::new(Code::DuplicateName, used, message).label("used by another stream here");
-                let again = if first == second { "and again, in a loop" } else { "and again here" };
-                Some(problem.other(*first, "made here").other(*second, again))
-            }
-        }
-    }
-
-    /// An own value used where it is not there (yet).
-    fn too_early(&self, Early { stream, name, span, member }: &Early) -> Diagnostic {
-        let made = self.exports.get(&(*stream, name.clone())).and_then(|export| export.made.first());
-        match made {
-            Some(made) => {
-                let message = format!("`{name}` is used above the line that makes it");
-                Diagnostic::new(Code::ValueBeforeProduced, *span, message).other(*made, "made here")
-            }
-            None => {
-                let values = self.exports.keys().filter(|(by, _)| by == stream).map(|(_, name)| &**name);
-                let streams = self.scenario.streams.values().map(|stream| &*stream.name);
-                let params = self.scenario.params.keys().map(|name| &**name);
-                if *member {
-                    let problem = Diagnostic::new(Code::UnknownStream, *span, format!("there is no stream `{name}`"));
-                    let fleets = self.scenario.fleets.keys().map(|name| &**name);
-                    return problem.near("stream", name, streams.chain(fleets));
-                }
-                let problem = Diagnostic::new(Code::UnknownValue, *span, format!("there is no value `{name}`"));
-                if self.scenario.params.contains_key(name) {
-                    return problem.help(format!("a parameter is read as `param.{name}`"));
-                }
-                problem.near("value", name, values.chain(streams).chain(params))
-            }
-        }
-    }
-
-    /// The value that `stream` makes under `name`, whether it is spelt out already or not.
-    pub(super) fn export(&mut self, stream: StreamId, name: &Arc<str>, used: Span) -> ValueId {
-        let values = &mut self.plan.values;
-        let export = self.exports.entry((stream, name.clone())).or_insert_with(|| Export {
-            id: values.push(Produced { name: name.clone(), step: StepId(u32::MAX), users: Vec::new() }),
-            made: Vec::new(),
-            used: None,
-        });
-        export.used.get_or_insert(used);
-        self.owners.insert(export.id, stream);
-        export.id
-    }
-
-    /// Notes that the step about to be added makes `name`.
-    pub(super) fn make(&mut self, cursor: &mut Cursor<'_>, name: &Arc<str>, span: Span) -> ValueId {
-        let step = self.next();
-        let values = &mut self.plan.values;
-        let produced = |step| Produced { name: name.clone(), step, users: Vec::new() };
-        let export = self.exports.entry((cursor.stream, name.clone())).or_insert_with(|| Export {
-            id: values.push(produced(step)),
-            made: Vec::new(),
-            used: None,
-        });
-        let id = if export.made.is_empty() { export.id } else { values.push(produced(step)) };
-        export.made.push(span);
-        values[id].step = step;
-        self.made.insert(id, span);
-        self.owners.insert(id, cursor.stream);
-        cursor.values.insert(name.clone(), id);
-        id
     }
 
     /// The interpreter of that name; an error with a suggestion where there is none.

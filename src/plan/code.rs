@@ -128,7 +128,9 @@ impl<'a> Builder<'a> {
         let embedded = match result {
             Ok(text) => Some(text),
             Err(problems) => {
-                problems.into_iter().for_each(|problem| self.tell(problem));
+                for problem in problems {
+                    self.tell(problem);
+                }
                 None
             }
         };
@@ -145,15 +147,13 @@ impl<'a> Builder<'a> {
     }
 
     fn arguments_of(&mut self, list: &ast::Expr, cursor: &mut Cursor<'_>) -> Option<Box<[Expr]>> {
-        match &list.kind {
-            ExprKind::List(items) if !items.is_empty() => {
-                Some(items.iter().map(|item| self.expr(item, cursor)).collect())
-            }
-            _ => {
-                let message = "`exec` takes a list with at least the program";
-                self.tell(Diagnostic::new(diagnostic::Code::WrongType, list.span, message));
-                None
-            }
+        if let ExprKind::List(items) = &list.kind
+            && !items.is_empty()
+        {
+            return Some(items.iter().map(|item| self.expr(item, cursor)).collect());
         }
+        let message = "`exec` takes a list with at least the program";
+        self.tell(Diagnostic::new(diagnostic::Code::WrongType, list.span, message));
+        None
     }
 }

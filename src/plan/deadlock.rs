@@ -3,6 +3,7 @@
 //! Only the points where streams meet are looked at: the code between them cannot make a circle.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -19,6 +20,10 @@ enum Arrow {
     Before(StepId, StepId),
     /// The second step waits for the first one, in another stream.
     Awaited(StepId, StepId),
+    /// A signal step is a part of what some wait for.
+    Gives(StepId),
+    /// A step waits for some signals.
+    Takes(StepId),
 }
 
 /// One diagnostic for each knot of streams that wait for each other.
@@ -28,7 +33,9 @@ pub(super) fn find(plan: &Plan) -> Vec<Diagnostic> {
         .into_iter()
         .filter(|knot| knot.len() > 1 || graph.find_edge(knot[0], knot[0]).is_some())
         .collect();
-    knots.iter_mut().for_each(|knot| knot.sort_unstable());
+    for knot in &mut knots {
+        knot.sort_unstable();
+    }
     knots.sort_unstable();
     knots.iter().map(|knot| story(plan, &shortest(&graph, knot))).collect()
 }
@@ -94,12 +101,7 @@ impl<'a> Points<'a> {
     /// The node of a step, if it is a point where streams meet.
     fn point(&mut self, step: StepId, produced: &[StepId]) -> Option<NodeIndex> {
         let it = &self.plan.steps[step];
-        let gate = it.extra.as_ref().and_then(|extra| extra.gate);
-        let barrier = match it.kind {
-            StepKind::Barrier(id) => Some(id),
-            _ => gate,
-        };
-        if let Some(id) = barrier {
+        if let Some(id) = it.barrier().or(it.gate()) {
             let graph = &mut self.graph;
             let node = *self.barriers[id.index()].get_or_insert_with(|| graph.add_node(()));
             if it.extra.as_ref().is_some_and(|extra| !extra.needs.is_empty()) {
@@ -121,8 +123,17 @@ impl<'a> Points<'a> {
     fn waits(&mut self) {
         let mut arrows = Vec::new();
         for signal in self.plan.signals.values() {
-            for (from, to) in signal.from.iter().flat_map(|from| signal.to.iter().map(move |to| (from, to))) {
-                arrows.push((*from, *to));
+            // One node for all who wait for the same signals: arrows from each to each would be their product.
+            let node = self.graph.add_node(());
+            for (step, source) in
+                signal.from.iter().filter_map(|step| Some((*step, self.node(*step)?))).collect::<Vec<_>>()
+            {
+                self.graph.add_edge(source, node, Arrow::Gives(step));
+            }
+            for (step, target) in
+                signal.to.iter().filter_map(|step| Some((*step, self.node(*step)?))).collect::<Vec<_>>()
+            {
+                self.graph.add_edge(node, target, Arrow::Takes(step));
             }
         }
         for (step, _) in &self.others {
@@ -145,10 +156,7 @@ impl<'a> Points<'a> {
 
     /// The node of a step that is a point already.
     fn node(&self, step: StepId) -> Option<NodeIndex> {
-        let barrier = match self.plan.steps.get(step)?.kind {
-            StepKind::Barrier(id) => self.barriers[id.index()],
-            _ => None,
-        };
+        let barrier = self.plan.steps.get(step)?.barrier().and_then(|id| self.barriers[id.index()]);
         barrier.or_else(|| self.others.get(&step).copied())
     }
 }
@@ -175,7 +183,7 @@ fn circle(graph: &DiGraph<(), Arrow>, knot: &[NodeIndex], start: NodeIndex) -> O
                     at = from;
                 }
                 arrows.reverse();
-                return Some(arrows);
+                return Some(joined(arrows));
             }
             if knot.binary_search(&target).is_ok() && !came.contains_key(&target) {
                 came.insert(target, (node, *edge.weight()));
@@ -184,6 +192,25 @@ fn circle(graph: &DiGraph<(), Arrow>, knot: &[NodeIndex], start: NodeIndex) -> O
         }
     }
     None
+}
+
+/// The circle with what is given and taken as one arrow.
+fn joined(mut arrows: Vec<Arrow>) -> Vec<Arrow> {
+    if matches!(arrows.first(), Some(Arrow::Takes(_))) {
+        arrows.rotate_left(1);
+    }
+    let mut out: Vec<Arrow> = Vec::with_capacity(arrows.len());
+    for arrow in arrows {
+        match (out.last_mut(), arrow) {
+            (Some(last @ Arrow::Gives(_)), Arrow::Takes(to)) => {
+                if let Arrow::Gives(from) = *last {
+                    *last = Arrow::Awaited(from, to);
+                }
+            }
+            _ => out.push(arrow),
+        }
+    }
+    out
 }
 
 /// One stream's part in a circle: it waits at the first step, before it reaches the second.
@@ -216,6 +243,8 @@ fn parts(plan: &Plan, arrows: &[Arrow]) -> Vec<Part> {
                 }
                 open = false;
             }
+            // Joined into one arrow above.
+            Arrow::Gives(_) | Arrow::Takes(_) => {}
         }
     }
     if let [first, .., last] = &mut parts[..]
@@ -276,7 +305,7 @@ fn circle_note(plan: &Plan, parts: &[Part]) -> String {
     // The stream that another waits for is the one before it in the direction of the arrows.
     for part in parts.iter().rev().take(parts.len()) {
         let (reaches, waits) = (point(part.stream, part.reaches), point(part.stream, part.waits));
-        out.push_str(&format!(" → {reaches}, which comes after {waits}"));
+        let _ = write!(out, " → {reaches}, which comes after {waits}");
     }
     out
 }
@@ -289,33 +318,35 @@ fn short(plan: &Plan, step: StepId) -> String {
 /// What a stream waits for at this step.
 fn waiting(plan: &Plan, step: StepId) -> String {
     let it = &plan.steps[step];
-    match it.kind {
-        StepKind::Barrier(id) => match &plan.barriers[id].name {
-            Some(_) => format!("`{}`", short(plan, step)),
-            None => "the others of its block".to_owned(),
-        },
-        StepKind::Wait(id) => format!("the signal `{}`", plan.signals[id].name),
-        _ => it.extra.iter().flat_map(|extra| &extra.needs).next().map_or_else(
-            || "the others".to_owned(),
-            |need| match need {
-                Need::Value(value) => {
-                    let made = &plan.values[*value];
-                    format!("the value `{}.{}`", plan.stream_of(made.step).name, made.name)
-                }
-                Need::Host(stream) => format!("the address of `{}`", plan.streams[*stream].name),
-                Need::End(stream) => format!("the end of `{}`", plan.streams[*stream].name),
-            },
-        ),
+    if let Some(id) = it.barrier() {
+        let named = plan.barriers[id].name.is_some();
+        return if named { format!("`{}`", short(plan, step)) } else { "the others of its block".to_owned() };
+    }
+    if let StepKind::Wait(id) = it.kind {
+        return format!("the signal `{}`", plan.signals[id].name);
+    }
+    match it.extra.iter().flat_map(|extra| &extra.needs).next() {
+        Some(Need::Value(value)) => {
+            let made = &plan.values[*value];
+            format!("the value `{}.{}`", plan.stream_of(made.step).name, made.name)
+        }
+        Some(Need::Host(stream)) => format!("the address of `{}`", plan.streams[*stream].name),
+        Some(Need::End(stream)) => format!("the end of `{}`", plan.streams[*stream].name),
+        None => "the others".to_owned(),
     }
 }
 
 /// What others wait for that this step does.
 fn reaching(plan: &Plan, step: StepId) -> String {
-    match plan.steps[step].kind {
-        StepKind::Barrier(_) => format!("reaches `{}`", short(plan, step)),
-        StepKind::Signal => format!("signals `{}`", short(plan, step).trim_start_matches("signal ")),
-        StepKind::Capture(value, _) | StepKind::Evaluate(value) => format!("makes `{}`", plan.values[value].name),
-        _ => format!("comes to `{}`", short(plan, step)),
+    let kind = plan.steps[step].kind;
+    if let StepKind::Capture(value, _) | StepKind::Evaluate(value) = kind {
+        return format!("makes `{}`", plan.values[value].name);
+    }
+    let name = short(plan, step);
+    match name.strip_prefix("signal ") {
+        Some(signal) if kind == StepKind::Signal => format!("signals `{signal}`"),
+        _ if plan.steps[step].barrier().is_some() => format!("reaches `{name}`"),
+        _ => format!("comes to `{name}`"),
     }
 }
 

@@ -43,6 +43,13 @@ pub enum Expr {
     Binary(Box<(Expr, Operator, Expr)>, Span),
 }
 
+impl Expr {
+    /// The value, where it is known beforehand.
+    pub fn as_constant(&self) -> Option<&Value> {
+        if let Self::Constant(value) = self { Some(value) } else { None }
+    }
+}
+
 /// What of the result of a `let x = <code>` is meant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Field {

@@ -239,14 +239,12 @@ fn parties(stated: &Expr, scenario: &Scenario) -> Option<Parties> {
             None => vec![name.clone()],
         })
     };
-    match &stated.kind {
-        ExprKind::Literal(Value::Int(count)) => Some(Parties::Count(*count)),
-        ExprKind::List(items) => {
-            let all = items.iter().map(names).collect::<Option<Vec<_>>>()?;
-            Some(Parties::Names(all.into_iter().flatten().collect()))
-        }
-        _ => names(stated).map(Parties::Names),
+    if let Some(count) = stated.as_literal().and_then(Value::as_int) {
+        return Some(Parties::Count(count));
     }
+    let ExprKind::List(items) = &stated.kind else { return names(stated).map(Parties::Names) };
+    let all = items.iter().map(names).collect::<Option<Vec<_>>>()?;
+    Some(Parties::Names(all.into_iter().flatten().collect()))
 }
 
 /// Signals without waits and waits without signals.

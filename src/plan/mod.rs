@@ -3,6 +3,7 @@
 //! A [`Plan`] exists only where its graph has no circle, every name is resolved, every loop unrolled and every
 //! fleet spelt out. Nothing at run time changes its shape, and nothing downstream checks again.
 
+mod attributes;
 mod build;
 mod caption;
 mod code;
@@ -15,6 +16,7 @@ mod secrets;
 #[cfg(test)]
 pub(crate) mod sketch;
 mod statement;
+mod values;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -348,6 +350,18 @@ pub enum GroupKind {
 
 /// How long a process has between TERM and KILL, unless `stop` says otherwise.
 pub const GRACE: Duration = Duration::from_secs(10);
+
+impl Step {
+    /// The meeting that this step is, if it is one.
+    pub fn barrier(&self) -> Option<BarrierId> {
+        if let StepKind::Barrier(id) = self.kind { Some(id) } else { None }
+    }
+
+    /// The gate that it is held at, if it is `synchronized`.
+    pub fn gate(&self) -> Option<BarrierId> {
+        self.extra.as_ref().and_then(|extra| extra.gate)
+    }
+}
 
 impl Plan {
     /// The stream of a step.

@@ -193,67 +193,54 @@ impl Builder<'_> {
         }
         let message = format!("`{}` takes {wanted}, and this is {}", option.name.node, value.kind());
         let problem = Diagnostic::new(Code::WrongType, option.value.span, message);
-        self.tell(match value {
-            Value::Int(number) if wanted == "a duration" => problem.help(format!("give it a unit: `{number}s`")),
-            _ => problem,
+        self.tell(match value.as_int().filter(|_| wanted == "a duration") {
+            Some(number) => problem.help(format!("give it a unit: `{number}s`")),
+            None => problem,
         });
     }
 
-    fn duration(&mut self, option: &Opt, cursor: &mut Cursor<'_>) -> Option<Duration> {
-        match self.constant(option, cursor)? {
-            Value::Duration(value) => Some(value),
-            value => {
-                self.wrong_option(option, &value, "a duration");
-                None
-            }
+    /// A value of the wanted kind; another one is told.
+    fn wanted<T>(
+        &mut self,
+        option: &Opt,
+        wanted: &str,
+        cursor: &mut Cursor<'_>,
+        read: fn(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.constant(option, cursor)?;
+        let found = read(&value);
+        if found.is_none() {
+            self.wrong_option(option, &value, wanted);
         }
+        found
+    }
+
+    fn duration(&mut self, option: &Opt, cursor: &mut Cursor<'_>) -> Option<Duration> {
+        self.wanted(option, "a duration", cursor, Value::as_duration)
     }
 
     fn count(&mut self, option: &Opt, cursor: &mut Cursor<'_>) -> Option<u32> {
-        match self.constant(option, cursor)? {
-            Value::Int(value) if u32::try_from(value).is_ok() => u32::try_from(value).ok(),
-            value => {
-                self.wrong_option(option, &value, "a count");
-                None
-            }
-        }
+        self.wanted(option, "a count", cursor, |value| u32::try_from(value.as_int()?).ok())
     }
 
     fn flag(&mut self, option: &Opt, cursor: &mut Cursor<'_>) -> bool {
-        match self.constant(option, cursor) {
-            Some(Value::Bool(value)) => value,
-            Some(value) => {
-                self.wrong_option(option, &value, "`true` or `false`");
-                false
-            }
-            None => false,
-        }
+        let read = |value: &Value| if let Value::Bool(flag) = value { Some(*flag) } else { None };
+        self.wanted(option, "`true` or `false`", cursor, read).unwrap_or_default()
     }
 
     fn text(&mut self, option: &Opt, cursor: &mut Cursor<'_>) -> Option<Arc<str>> {
-        match self.constant(option, cursor)? {
-            Value::Text(value) => Some(value),
-            value => {
-                self.wrong_option(option, &value, "a string");
-                None
-            }
-        }
+        self.wanted(option, "a string", cursor, |value| value.as_text().cloned())
     }
 
     fn statuses(&mut self, option: &Opt, cursor: &mut Cursor<'_>) -> Vec<i32> {
-        let status = |value: &Value| match value {
-            Value::Int(status) => i32::try_from(*status).ok().filter(|status| (0..=255).contains(status)),
-            _ => None,
+        fn status(value: &Value) -> Option<i32> {
+            i32::try_from(value.as_int()?).ok().filter(|status| (0..=255).contains(status))
+        }
+        let read = |value: &Value| {
+            let Value::List(items) = value else { return Some(vec![status(value)?]) };
+            items.iter().map(status).collect()
         };
-        let value = self.constant(option, cursor).unwrap_or(Value::Null);
-        let all = match &value {
-            Value::List(items) => items.iter().map(status).collect::<Option<Vec<_>>>(),
-            one => status(one).map(|status| vec![status]),
-        };
-        all.unwrap_or_else(|| {
-            self.wrong_option(option, &value, "a status from 0 to 255 or a list of them");
-            Vec::new()
-        })
+        self.wanted(option, "a status from 0 to 255 or a list of them", cursor, read).unwrap_or_default()
     }
 
     /// `env = { NAME = value }`; values may be known at run time only.
@@ -261,33 +248,24 @@ impl Builder<'_> {
         if let ExprKind::Map(pairs) = &option.value.kind {
             return pairs.iter().map(|(name, value)| (name.node.clone(), self.expr(value, cursor))).collect();
         }
-        match self.constant(option, cursor) {
-            Some(Value::Map(map)) => {
-                map.iter().map(|(name, value)| (name.clone(), Expr::Constant(value.clone()))).collect()
-            }
-            Some(value) => {
-                self.wrong_option(option, &value, "a map: { NAME = value }");
-                Vec::new()
-            }
-            None => Vec::new(),
-        }
+        let read = |value: &Value| {
+            let Value::Map(map) = value else { return None };
+            Some(map.iter().map(|(name, value)| (name.clone(), Expr::Constant(value.clone()))).collect())
+        };
+        self.wanted(option, "a map: { NAME = value }", cursor, read).unwrap_or_default()
     }
 
     /// `"INT"`, `"SIGINT"` or a number.
     fn signal_number(&mut self, option: &Opt, cursor: &mut Cursor<'_>) -> Option<i32> {
-        let value = self.constant(option, cursor)?;
-        let found = match &value {
-            Value::Int(number) => i32::try_from(*number).ok().filter(|number| (1..=64).contains(number)),
-            Value::Text(name) => {
+        let read = |value: &Value| match (value.as_int(), value.as_text()) {
+            (Some(number), _) => i32::try_from(number).ok().filter(|number| (1..=64).contains(number)),
+            (None, Some(name)) => {
                 let name = name.strip_prefix("SIG").unwrap_or(name);
                 SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
             }
-            _ => None,
+            (None, None) => None,
         };
-        if found.is_none() {
-            self.wrong_option(option, &value, "a signal such as \"INT\"");
-        }
-        found
+        self.wanted(option, "a signal such as \"INT\"", cursor, read)
     }
 
     fn probe(&mut self, option: &Opt, cursor: &mut Cursor<'_>) -> Option<Probe> {
@@ -341,22 +319,15 @@ impl Builder<'_> {
     /// The code in `shell("probe")`.
     fn probe_code(&mut self, text: &ast::Expr, cursor: &mut Cursor<'_>) -> Option<super::CodeId> {
         let interpreter = ast::Name::new("shell".into(), text.span);
-        let body = match &text.kind {
-            ExprKind::Template(text) => text.clone(),
-            ExprKind::Literal(Value::Text(literal)) => ast::Text {
-                pieces: vec![ast::Piece::Literal(literal.clone())],
-                span: text.span,
-                form: ast::TextForm::Quoted,
-                indent: 0,
-            },
-            _ => {
-                self.tell(Diagnostic::new(
-                    Code::WrongType,
-                    text.span,
-                    "a probe is code between quotes: shell(\"probe\")",
-                ));
-                return None;
-            }
+        let body = if let ExprKind::Template(text) = &text.kind {
+            text.clone()
+        } else if let Some(literal) = text.as_text() {
+            let pieces = vec![ast::Piece::Literal(literal.clone())];
+            ast::Text { pieces, span: text.span, form: ast::TextForm::Quoted, indent: 0 }
+        } else {
+            let message = "a probe is code between quotes: shell(\"probe\")";
+            self.tell(Diagnostic::new(Code::WrongType, text.span, message));
+            return None;
         };
         let code = ast::Code { interpreter, options: Box::default(), body: ast::Body::Text(body) };
         self.code(&code, Options::default(), cursor)

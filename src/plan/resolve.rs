@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use super::attributes::need;
 use super::build::{Binding, Builder, Cursor, Early};
 use super::{Context, Expr, Field, Need, StepKind, ValueId, evaluate};
 use crate::diagnostic::{Code, Diagnostic, Span, similar};
 use crate::scenario::{Id as _, StreamId};
 use crate::syntax::Value;
-use crate::syntax::ast::{self, Argument, ExprKind, Name, Operator, Piece};
+use crate::syntax::ast::{self, Argument, ExprKind, Name, Piece};
 
 /// How many turns one loop may take.
 const MAX_TURNS: i64 = 1_000_000;
 
 /// What a name, or a path of members, stands for.
-enum Meaning {
+pub(super) enum Meaning {
     /// A value.
     Expr(Expr),
     /// What a `let` makes.
@@ -28,12 +29,6 @@ enum Meaning {
     Params,
     /// Already told.
     Nothing,
-}
-
-/// What stands between the brackets of a fleet.
-enum Which {
-    Numbers(std::ops::RangeInclusive<i64>),
-    Name(Arc<str>),
 }
 
 impl Builder<'_> {
@@ -59,7 +54,10 @@ impl Builder<'_> {
                 Expr::Map(pairs.iter().map(|(key, value)| (key.node.clone(), self.expr(value, cursor))).collect())
             }
             ExprKind::Not(inner) => Expr::Not(Box::new(self.expr(inner, cursor))),
-            ExprKind::Binary(left, operator, right) => self.binary(left, operator.node, right, it.span, cursor),
+            ExprKind::Binary(left, operator, right) => {
+                let parts = (self.expr(left, cursor), operator.node, self.expr(right, cursor));
+                Expr::Binary(Box::new(parts), it.span)
+            }
             ExprKind::Call(name, arguments) => self.function(name, arguments),
             ExprKind::Range(..) => return self.wrong(it.span, "a range stands in `for` and between `[ ]` only"),
             ExprKind::Code(_) => {
@@ -73,25 +71,13 @@ impl Builder<'_> {
         self.fold(expr, it.span)
     }
 
-    fn wrong(&mut self, span: Span, message: &str) -> Expr {
+    pub(super) fn wrong(&mut self, span: Span, message: &str) -> Expr {
         self.tell(Diagnostic::new(Code::WrongType, span, message));
         Expr::Constant(Value::Null)
     }
 
-    fn binary(
-        &mut self,
-        left: &ast::Expr,
-        operator: Operator,
-        right: &ast::Expr,
-        span: Span,
-        cursor: &mut Cursor<'_>,
-    ) -> Expr {
-        let parts = (self.expr(left, cursor), operator, self.expr(right, cursor));
-        Expr::Binary(Box::new(parts), span)
-    }
-
     /// Evaluates what needs no run.
-    fn fold(&mut self, expr: Expr, span: Span) -> Expr {
+    pub(super) fn fold(&mut self, expr: Expr, span: Span) -> Expr {
         if matches!(expr, Expr::Constant(_)) || !is_known(&expr) {
             return expr;
         }
@@ -124,7 +110,7 @@ impl Builder<'_> {
     }
 
     /// The value that a meaning stands for as it is.
-    fn value_of(&mut self, meaning: Meaning, span: Span, cursor: &mut Cursor<'_>) -> Expr {
+    pub(super) fn value_of(&mut self, meaning: Meaning, span: Span, cursor: &mut Cursor<'_>) -> Expr {
         match meaning {
             Meaning::Expr(expr) => expr,
             Meaning::Result(value) => Expr::Value(value, Field::Whole),
@@ -153,19 +139,18 @@ impl Builder<'_> {
     }
 
     fn meaning(&mut self, it: &ast::Expr, cursor: &mut Cursor<'_>) -> Meaning {
-        match &it.kind {
-            ExprKind::Name(name) => self.name(name, it.span, cursor),
-            ExprKind::Member(base, name) => {
-                let early = self.early.len();
-                let base = self.meaning(base, cursor);
-                self.early[early..].iter_mut().for_each(|asked| asked.member = true);
-                self.member(base, name, cursor)
-            }
-            ExprKind::Index(base, index) => {
-                let base = self.meaning(base, cursor);
-                self.index(base, index, cursor)
-            }
-            _ => Meaning::Expr(self.expr(it, cursor)),
+        if let ExprKind::Name(name) = &it.kind {
+            self.name(name, it.span, cursor)
+        } else if let ExprKind::Member(base, name) = &it.kind {
+            let early = self.early.len();
+            let base = self.meaning(base, cursor);
+            self.early[early..].iter_mut().for_each(|asked| asked.member = true);
+            self.member(base, name, cursor)
+        } else if let ExprKind::Index(base, index) = &it.kind {
+            let base = self.meaning(base, cursor);
+            self.index(base, index, cursor)
+        } else {
+            Meaning::Expr(self.expr(it, cursor))
         }
     }
 
@@ -193,20 +178,15 @@ impl Builder<'_> {
         if let Some(fleet) = self.scenario.fleets.get(name) {
             return Meaning::Streams(fleet.clone());
         }
-        match self.scenario.stream_named(name) {
-            Some(stream) => Meaning::Stream(stream),
-            None => {
-                self.early.push(Early { stream: cursor.stream, name: name.clone(), span, member: false });
-                Meaning::Nothing
-            }
+        if let Some(stream) = self.scenario.stream_named(name) {
+            return Meaning::Stream(stream);
         }
+        self.early.push(Early { stream: cursor.stream, name: name.clone(), span, member: false });
+        Meaning::Nothing
     }
 
     /// What a name in scope stands for is needed wherever it is used, not where it was bound.
     fn need_again(&self, expr: &Expr, cursor: &mut Cursor<'_>) {
-        if cursor.cleaning {
-            return;
-        }
         match expr {
             Expr::Constant(_) | Expr::Secret(_) => {}
             Expr::Value(value, _) => {
@@ -216,7 +196,11 @@ impl Builder<'_> {
             }
             Expr::Host(stream) if *stream == cursor.stream => {}
             Expr::Host(stream) => need(cursor, Need::Host(*stream)),
-            Expr::Success(streams) => streams.iter().for_each(|stream| need(cursor, Need::End(*stream))),
+            Expr::Success(streams) => {
+                for stream in streams {
+                    need(cursor, Need::End(*stream));
+                }
+            }
             Expr::List(items) | Expr::Concat(items) => items.iter().for_each(|item| self.need_again(item, cursor)),
             Expr::Map(pairs) => pairs.iter().for_each(|(_, value)| self.need_again(value, cursor)),
             Expr::Not(inner) => self.need_again(inner, cursor),
@@ -305,69 +289,6 @@ impl Builder<'_> {
         Meaning::Expr(Expr::Value(value, field))
     }
 
-    fn attribute(&mut self, stream: StreamId, name: &Name, cursor: &mut Cursor<'_>) -> Meaning {
-        let constant = |value| Meaning::Expr(Expr::Constant(value));
-        self.referred.insert(stream);
-        let finale = stream.index() >= self.scenario.streams.len();
-        match &*name.node {
-            "name" => constant(Value::Text(self.stream_name(stream))),
-            "index" if !finale => constant(Value::Int(self.scenario.streams[stream].index)),
-            "host" if finale => constant(Value::Text("127.0.0.1".into())),
-            "host" => Meaning::Expr(self.address(stream, cursor)),
-            "success" => Meaning::Expr(self.success(&[stream], cursor)),
-            _ if stream == cursor.stream => match cursor.values.get(&name.node) {
-                Some(value) => {
-                    self.used.extend(self.made.get(value));
-                    Meaning::Result(*value)
-                }
-                None => {
-                    self.early.push(Early { stream, name: name.node.clone(), span: name.span, member: false });
-                    Meaning::Nothing
-                }
-            },
-            _ => {
-                let value = self.export(stream, &name.node, name.span);
-                if !cursor.cleaning {
-                    need(cursor, Need::Value(value));
-                }
-                Meaning::Result(value)
-            }
-        }
-    }
-
-    fn attributes(&mut self, streams: &[StreamId], name: &Name, cursor: &mut Cursor<'_>) -> Meaning {
-        if &*name.node == "success" {
-            return Meaning::Expr(self.success(streams, cursor));
-        }
-        if &*name.node == "len" {
-            return Meaning::Expr(Expr::Constant(Value::Int(i64::try_from(streams.len()).unwrap_or(i64::MAX))));
-        }
-        let each = streams.iter().map(|stream| {
-            let meaning = self.attribute(*stream, name, cursor);
-            self.value_of(meaning, name.span, cursor)
-        });
-        let list = Expr::List(each.collect());
-        Meaning::Expr(self.fold(list, name.span))
-    }
-
-    fn address(&mut self, stream: StreamId, cursor: &mut Cursor<'_>) -> Expr {
-        if let Some(host) = self.host(stream) {
-            return Expr::Constant(Value::Text(host));
-        }
-        if stream != cursor.stream && !cursor.cleaning {
-            need(cursor, Need::Host(stream));
-        }
-        Expr::Host(stream)
-    }
-
-    /// Whether all of these passed; known once their timelines have ended.
-    fn success(&mut self, streams: &[StreamId], cursor: &mut Cursor<'_>) -> Expr {
-        if !cursor.cleaning {
-            streams.iter().for_each(|stream| need(cursor, Need::End(*stream)));
-        }
-        Expr::Success(streams.into())
-    }
-
     fn index(&mut self, base: Meaning, index: &ast::Expr, cursor: &mut Cursor<'_>) -> Meaning {
         match base {
             Meaning::Streams(streams) => self.part(&streams, index, false, cursor),
@@ -389,69 +310,21 @@ impl Builder<'_> {
                 let expr = Expr::Index(Box::new(expr), Box::new(key));
                 Meaning::Expr(self.fold(expr, index.span))
             }
-            Meaning::Params => Meaning::Nothing,
-            Meaning::Nothing => Meaning::Nothing,
+            Meaning::Params | Meaning::Nothing => Meaning::Nothing,
         }
     }
 
-    /// `client[2]`, `client[1..3]`, `streams["a name"]`, `streams[0]`. Among all streams, integers are names where any
-    /// stream has one for a name, else positions; in a fleet they are its own numbers.
-    fn part(&mut self, streams: &[StreamId], index: &ast::Expr, all: bool, cursor: &mut Cursor<'_>) -> Meaning {
-        let Some(which) = self.which(index, cursor) else { return Meaning::Nothing };
-        let scenario = self.scenario;
-        let named = |id: &StreamId| scenario.streams[*id].name.parse::<i64>().ok();
-        let by_name = all && streams.iter().any(|id| named(id).is_some());
-        let number = |id: &StreamId| match all {
-            true if by_name => named(id),
-            true => i64::try_from(id.index()).ok(),
-            false => Some(scenario.streams[*id].index),
-        };
-        let chosen = |id: &StreamId| match &which {
-            Which::Numbers(numbers) => number(id).is_some_and(|it| numbers.contains(&it)),
-            Which::Name(name) => scenario.streams[*id].name == *name,
-        };
-        let found: Vec<StreamId> = streams.iter().copied().filter(chosen).collect();
-        match (&found[..], &index.kind) {
-            ([], _) => {
-                let names: Vec<&str> = streams.iter().map(|id| &*scenario.streams[*id].name).take(12).collect();
-                let problem = Diagnostic::new(Code::UnknownStream, index.span, "there is no such stream");
-                self.tell(problem.help(format!("there are: {}", names.join(", "))));
-                Meaning::Nothing
-            }
-            (_, ExprKind::Range(..)) => Meaning::Streams(found),
-            ([one, ..], _) => Meaning::Stream(*one),
-        }
-    }
-
-    /// What stands between the brackets; it has to be known before the run.
-    fn which(&mut self, index: &ast::Expr, cursor: &mut Cursor<'_>) -> Option<Which> {
-        let value = |builder: &mut Self, it: &ast::Expr, cursor: &mut Cursor<'_>| match builder.expr(it, cursor) {
-            Expr::Constant(value) => Some(value),
-            _ => None,
-        };
-        let found = match &index.kind {
-            ExprKind::Range(first, last) => match (value(self, first, cursor), value(self, last, cursor)) {
-                (Some(Value::Int(first)), Some(Value::Int(last))) => Some(Which::Numbers(first..=last)),
-                _ => None,
-            },
-            _ => match value(self, index, cursor) {
-                Some(Value::Int(at)) => Some(Which::Numbers(at..=at)),
-                Some(Value::Text(name)) => Some(Which::Name(name)),
-                _ => None,
-            },
-        };
-        if found.is_none() {
-            self.wrong(index.span, "which stream is meant is decided before the run: a number or a name stands here");
-        }
-        found
+    /// A whole number that is known before the run.
+    pub(super) fn integer(&mut self, it: &ast::Expr, cursor: &mut Cursor<'_>) -> Option<i64> {
+        self.expr(it, cursor).as_constant().and_then(Value::as_int)
     }
 
     /// What a `for` runs over.
     pub(super) fn items(&mut self, it: &ast::Expr, cursor: &mut Cursor<'_>) -> Option<Vec<Binding>> {
         let integer = |value| Binding::Expr(Expr::Constant(Value::Int(value)));
         if let ExprKind::Range(first, last) = &it.kind {
-            let bounds = (self.expr(first, cursor), self.expr(last, cursor));
-            let (Expr::Constant(Value::Int(first)), Expr::Constant(Value::Int(last))) = bounds else {
+            let bounds = (self.integer(first, cursor), self.integer(last, cursor));
+            let (Some(first), Some(last)) = bounds else {
                 self.wrong(it.span, "how often a loop turns is decided before the run: integers stand here");
                 return None;
             };
@@ -468,22 +341,20 @@ impl Builder<'_> {
         if let ExprKind::List(items) = &it.kind {
             return Some(items.iter().map(|item| self.item(item, cursor)).collect());
         }
-        let meaning = match &it.kind {
-            ExprKind::Name(_) | ExprKind::Member(..) | ExprKind::Index(..) => self.meaning(it, cursor),
-            _ => Meaning::Expr(self.expr(it, cursor)),
-        };
-        match meaning {
-            Meaning::Streams(streams) => Some(streams.into_iter().map(Binding::Stream).collect()),
-            Meaning::All => Some(self.scenario.streams.ids().map(Binding::Stream).collect()),
-            Meaning::Expr(Expr::Constant(Value::List(items))) => {
-                Some(items.iter().map(|item| Binding::Expr(Expr::Constant(item.clone()))).collect())
-            }
-            Meaning::Nothing => None,
-            _ => {
-                self.wrong(it.span, "a loop runs over what is known before the run: a range, a list or a fleet");
-                None
-            }
+        let meaning = self.meaning(it, cursor);
+        if let Meaning::Streams(streams) = meaning {
+            return Some(streams.into_iter().map(Binding::Stream).collect());
         }
+        if let Meaning::All = meaning {
+            return Some(self.scenario.streams.ids().map(Binding::Stream).collect());
+        }
+        if let Meaning::Expr(Expr::Constant(Value::List(items))) = meaning {
+            return Some(items.iter().map(|item| Binding::Expr(Expr::Constant(item.clone()))).collect());
+        }
+        if !matches!(meaning, Meaning::Nothing) {
+            self.wrong(it.span, "a loop runs over what is known before the run: a range, a list or a fleet");
+        }
+        None
     }
 
     /// One thing of a list: a stream's name stands for the stream.
@@ -506,12 +377,6 @@ impl Builder<'_> {
 
     pub(super) fn stream_name(&self, stream: StreamId) -> Arc<str> {
         self.scenario.streams.get(stream).map_or("finally".into(), |stream| stream.name.clone())
-    }
-}
-
-fn need(cursor: &mut Cursor<'_>, need: Need) {
-    if !cursor.needs.contains(&need) {
-        cursor.needs.push(need);
     }
 }
 

@@ -267,24 +267,22 @@ impl<'a> Builder<'a> {
     fn branch(&mut self, it: &'a If, cursor: &mut Cursor<'a>) {
         let condition = self.expr(&it.condition, cursor);
         cursor.needs.clear();
-        match condition {
-            super::Expr::Constant(Value::Bool(true)) => self.statements(&it.then, cursor),
-            super::Expr::Constant(Value::Bool(false)) => {
-                if let Some(otherwise) = &it.otherwise {
-                    self.statements(otherwise, cursor);
-                }
+        if let Some(Value::Bool(holds)) = condition.as_constant() {
+            let chosen = if *holds { Some(&it.then) } else { it.otherwise.as_ref() };
+            return chosen.into_iter().for_each(|block| self.statements(block, cursor));
+        }
+        if let Some(value) = condition.as_constant() {
+            // Null stands for what was told already.
+            if *value == Value::Null {
+                return;
             }
-            super::Expr::Constant(Value::Null) => {}
-            super::Expr::Constant(value) => {
-                let message = format!("a condition is true or false, and this is {}", value.kind());
-                self.tell(Diagnostic::new(Code::WrongType, it.condition.span, message));
-            }
-            _ => {
-                self.undecided(it);
-                // What stands in it counts as reached, so that nobody is told of its absence.
-                self.statements(&it.then, cursor);
-                it.otherwise.iter().for_each(|block| self.statements(block, cursor));
-            }
+            let message = format!("a condition is true or false, and this is {}", value.kind());
+            return self.tell(Diagnostic::new(Code::WrongType, it.condition.span, message));
+        }
+        self.undecided(it);
+        // What stands in it counts as reached, so that nobody is told of its absence.
+        for block in [Some(&it.then), it.otherwise.as_ref()].into_iter().flatten() {
+            self.statements(block, cursor);
         }
     }
 

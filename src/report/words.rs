@@ -67,7 +67,7 @@ pub(super) fn exit(exit: &Exit) -> String {
         Exit::Status(status) => format!("exit status {status}"),
         Exit::Signal(number) => format!("killed by {}", signal(*number)),
         Exit::NotStarted(why) => format!("not started: {}", visible::text(why)),
-        Exit::Refused(why) => visible::text(why).into(),
+        Exit::Refused(why) => visible::text(why),
         Exit::Lost(why) => format!("lost: {}", visible::text(why)),
     }
 }

@@ -37,7 +37,7 @@ pub fn load(path: &Path, read: &mut Read<'_>, sources: &mut Sources) -> io::Resu
         open: Vec::new(),
         seen: Vec::new(),
     };
-    loader.file(path, &text);
+    loader.file(path, text);
     Ok((loader.loaded, loader.problems))
 }
 
@@ -53,7 +53,7 @@ struct Loader<'a, 'r> {
 }
 
 impl Loader<'_, '_> {
-    fn file(&mut self, path: &Path, text: &str) {
+    fn file(&mut self, path: &Path, text: String) {
         let id = self.sources.add(path.display().to_string(), text);
         self.open.push(normal(path));
         self.seen.push(normal(path));
@@ -61,9 +61,10 @@ impl Loader<'_, '_> {
         self.problems.extend(problems);
         self.loaded.allows.extend(file.allows);
         for item in file.items {
-            match item {
-                Item::Import(name) => self.import(path, &name),
-                item => self.loaded.items.push(item),
+            if let Item::Import(name) = &item {
+                self.import(path, name);
+            } else {
+                self.loaded.items.push(item);
             }
         }
         self.open.pop();
@@ -82,7 +83,7 @@ impl Loader<'_, '_> {
             return self.problems.push(Diagnostic::new(Code::LimitExceeded, name.span, message));
         }
         match (self.read)(&path) {
-            Ok(text) => self.file(&path, &text),
+            Ok(text) => self.file(&path, text),
             Err(error) => self.missing(name.span, &path, &error),
         }
     }
@@ -103,23 +104,17 @@ impl Loader<'_, '_> {
 
 /// The system's words without its number: `no such file or directory`.
 fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
-        _ => error.to_string(),
-    }
+    if error.kind() == io::ErrorKind::NotFound { "no such file".to_owned() } else { error.to_string() }
 }
 
 /// `a/../b/./c` as `b/c`, so that one file has one name.
 fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if out.file_name().is_some() => {
-                out.pop();
-            }
-            part => out.push(part),
+        if part == Component::ParentDir && out.file_name().is_some() {
+            out.pop();
+        } else if part != Component::CurDir {
+            out.push(part);
         }
     }
     out

@@ -239,15 +239,9 @@ impl Resolver {
     }
 
     fn interpreter(&mut self, name: &Name, command: &Expr) {
-        let text = |expr: &Expr| match &expr.kind {
-            ExprKind::Literal(Value::Text(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let command: Option<Vec<_>> = match &command.kind {
-            ExprKind::List(items) if !items.is_empty() => items.iter().map(text).collect(),
-            _ => None,
-        };
-        let Some(command) = command else {
+        let items = if let ExprKind::List(items) = &command.kind { &items[..] } else { &[] };
+        let command: Option<Vec<_>> = items.iter().map(|item| item.as_text().cloned()).collect();
+        let Some(command) = command.filter(|command| !command.is_empty()) else {
             return self.wrong_type(name.span, &name.node.clone(), "a list of strings: [\"perl\", \"-\"]");
         };
         if self.scenario.interpreters.contains_key(&name.node)

@@ -122,23 +122,23 @@ impl Resolver {
 
     /// The kind and the keys of `docker(image = "x")`, `local`, `"ssh://host"`.
     fn binding(&mut self, binding: &Expr) -> Option<Binding> {
-        match &binding.kind {
-            ExprKind::Literal(Value::Text(text)) => self.uri(text, binding.span),
-            ExprKind::Name(name) => self.kind(name, binding.span).map(|kind| (kind, Vec::new())),
-            ExprKind::Call(name, _) if &*name.node == "params" => {
-                self.not_yet(binding.span, "streams from parameters");
-                None
-            }
-            ExprKind::Call(name, arguments) => {
-                let kind = self.kind(&name.node, name.span)?;
-                let keys = arguments.iter().filter_map(|argument| self.key(argument)).collect();
-                Some((kind, keys))
-            }
-            _ => {
-                self.wrong_type(binding.span, "a stream", "a kind with its keys or a URI: `local`, \"ssh://host\"");
-                None
-            }
+        if let Some(text) = binding.as_text() {
+            return self.uri(text, binding.span);
         }
+        if let ExprKind::Name(name) = &binding.kind {
+            return self.kind(name, binding.span).map(|kind| (kind, Vec::new()));
+        }
+        let ExprKind::Call(name, arguments) = &binding.kind else {
+            self.wrong_type(binding.span, "a stream", "a kind with its keys or a URI: `local`, \"ssh://host\"");
+            return None;
+        };
+        if &*name.node == "params" {
+            self.not_yet(binding.span, "streams from parameters");
+            return None;
+        }
+        let kind = self.kind(&name.node, name.span)?;
+        let keys = arguments.iter().filter_map(|argument| self.key(argument)).collect();
+        Some((kind, keys))
     }
 
     fn kind(&mut self, name: &str, span: Span) -> Option<Arc<str>> {

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+/// A kind with its keys, as they are written.
+type Parsed = (Arc<str>, Vec<(Arc<str>, String)>);
+
 /// The kind and the keys that a URI says, or what is wrong with it in words.
-pub(super) fn parse(uri: &str) -> Result<(Arc<str>, Vec<(Arc<str>, String)>), String> {
+pub(super) fn parse(uri: &str) -> Result<Parsed, String> {
     let (scheme, rest) = uri.split_once(':').unwrap_or((uri, ""));
     let kind = super::streams::kind(scheme).ok_or_else(|| format!("there is no kind of stream `{scheme}`"))?;
     let rest = rest.strip_prefix("//").unwrap_or(rest);

@@ -324,6 +324,18 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// The value of a literal.
+    pub fn as_literal(&self) -> Option<&Value> {
+        if let ExprKind::Literal(value) = &self.kind { Some(value) } else { None }
+    }
+
+    /// The text of a string without holes.
+    pub fn as_text(&self) -> Option<&Arc<str>> {
+        if let Some(Value::Text(text)) = self.as_literal() { Some(text) } else { None }
+    }
+}
+
 /// What an expression is.
 #[derive(Clone, Debug)]
 pub enum ExprKind {

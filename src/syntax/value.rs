@@ -51,6 +51,21 @@ impl Value {
         }
     }
 
+    /// The number, where it is a whole one.
+    pub fn as_int(&self) -> Option<i64> {
+        if let Self::Int(value) = self { Some(*value) } else { None }
+    }
+
+    /// The duration, where it is one.
+    pub fn as_duration(&self) -> Option<Duration> {
+        if let Self::Duration(value) = self { Some(*value) } else { None }
+    }
+
+    /// The text, where it is one.
+    pub fn as_text(&self) -> Option<&Arc<str>> {
+        if let Self::Text(value) = self { Some(value) } else { None }
+    }
+
     /// The bytes that this value is in code, in an environment variable or on stdin.
     pub fn to_bytes(&self) -> Vec<u8> {
         if let Self::Bytes(bytes) = self { bytes.to_vec() } else { self.to_string().into_bytes() }

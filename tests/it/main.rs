@@ -1,5 +1,7 @@
 //! The integration tests: one binary.
 
+#![expect(clippy::disallowed_methods, reason = "tests read and write the files of the project")]
+
 mod cases;
 mod examples;
 mod layers;
