@@ -102,8 +102,6 @@ pub async fn run(run: Run<'_>, record: &mut dyn FnMut(Vec<Record>)) -> Verdict {
                 break;
             }
         }
-        // What was started gets its first turn before anything is written about it.
-        tokio::task::yield_now().await;
         carrier.flush();
     }
     carrier.end().await

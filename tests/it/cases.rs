@@ -63,15 +63,23 @@ fn run(block: &Block, stderr: Option<&Block>, folder: &Path) -> Option<String> {
     Some(format!("{command}: {wrong}\n--- stdout\n{out}--- stderr\n{err}"))
 }
 
-/// Words between blanks; `'...'` holds blanks together.
+/// Words between blanks; `'...'` holds blanks together, within a word too.
 fn shell_words(line: &str) -> Vec<String> {
-    let parts = line.split('\'').enumerate();
-    parts
-        .flat_map(|(at, part)| match at % 2 {
-            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
-            _ => vec![part.to_owned()],
-        })
-        .collect()
+    let mut words = vec![String::new()];
+    for (at, part) in line.split('\'').enumerate() {
+        if at % 2 == 1 {
+            words.last_mut().unwrap().push_str(part);
+            continue;
+        }
+        for (at, piece) in part.split(' ').enumerate() {
+            if at > 0 {
+                words.push(String::new());
+            }
+            words.last_mut().unwrap().push_str(piece);
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 #[test]

@@ -20,7 +20,7 @@ const PIECE: usize = 256 << 10;
 
 /// Copies `from` to `to`; a `/` at the end of `to` means the folder to put it into. Parents are made.
 pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    let found = fs::metadata(from).map_err(|error| format!("cannot read {}: {error}", from.display()))?;
+    let found = fs::metadata(from).map_err(|error| format!("cannot read {}: {}", from.display(), reason(&error)))?;
     let target = target(from, to)?;
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent).map_err(|error| format!("cannot make the folder {}: {error}", parent.display()))?;
@@ -154,6 +154,12 @@ fn clear(level: &Level, name: &CStr) -> Result<(), Errno> {
 fn enter(folder: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(folder, name, flags, Mode::empty())
+}
+
+/// What the system says, without its number.
+fn reason(error: &io::Error) -> String {
+    let words = error.to_string();
+    words.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
