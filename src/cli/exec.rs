@@ -281,7 +281,7 @@ fn drive(
     let base = scenario.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let base = base.canonicalize().map_err(|error| format!("cannot find `{}`: {error}", base.display()))?;
     let files = folder.path.join("files");
-    let home = Home { id: Arc::clone(&folder.id), folder: base, tmp: tmp.path.clone(), files };
+    let home = Home { id: Arc::clone(&folder.id), folder: base, tmp: tmp.path.clone(), files, keep: KEPT };
     runtime.block_on(async {
         let (stops, asked) = mpsc::channel(4);
         let job = Run {

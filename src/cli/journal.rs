@@ -97,7 +97,7 @@ impl Journal {
         self.records.write_all(&self.buffer)?;
         match &record.event {
             Event::Output(step, channel, bytes) => self.output(*step, *channel, bytes),
-            Event::StepEnded(step, _) | Event::ProcessEnded(step, _) => {
+            Event::StepEnded(step, _) | Event::ProcessEnded(step, _) | Event::StepRetried(step, ..) => {
                 self.kept.swap_remove(&(*step, Channel::Stdout));
                 self.kept.swap_remove(&(*step, Channel::Stderr));
                 Ok(())
@@ -114,7 +114,6 @@ impl Journal {
             | Event::StepReleased(_)
             | Event::OutputCut(..)
             | Event::StepLeaked(..)
-            | Event::StepRetried(..)
             | Event::BarrierReleased(..)
             | Event::BarrierBroken(..)
             | Event::GateReleased(..)

@@ -58,6 +58,8 @@ pub(super) struct Live {
     task: AbortHandle,
     /// How a background process is watched.
     pub(super) watch: Option<Watch>,
+    /// How many bytes it has printed on stdout and stderr.
+    pub(super) printed: [u64; 2],
 }
 
 /// What a task comes to.
@@ -259,7 +261,7 @@ impl<'a> Carrier<'a> {
             life.await;
             Done::Ran(step)
         });
-        if let Some(before) = self.live.insert(step, Live { orders, task, watch }) {
+        if let Some(before) = self.live.insert(step, Live { orders, task, watch, printed: [0; 2] }) {
             // The engine has given it up long ago.
             before.task.abort();
         }

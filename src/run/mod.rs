@@ -59,6 +59,8 @@ pub struct Home {
     pub tmp: PathBuf,
     /// What `get` brings goes here, one folder a stream.
     pub files: PathBuf,
+    /// How many bytes of what one step prints on one channel are kept. More is told all the same, and said.
+    pub keep: u64,
 }
 
 /// What the loop takes.

@@ -30,7 +30,8 @@ impl Story {
     fn of(text: &str) -> Self {
         let mut sources = Sources::default();
         sources.add("story.ms", text);
-        let home = Home { id: "r1".into(), folder: "/".into(), tmp: "/nowhere".into(), files: "/files".into() };
+        let home =
+            Home { id: "r1".into(), folder: "/".into(), tmp: "/nowhere".into(), files: "/files".into(), keep: 1 << 20 };
         let backend = Arc::new(ScriptedBackend::default());
         Self { plan: sketch(text), sources, limits: Limits::default(), backend, home, asks: Vec::new() }
     }

@@ -6,4 +6,5 @@ mod cases;
 mod examples;
 mod layers;
 mod markdown;
+mod run;
 mod spec;

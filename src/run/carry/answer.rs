@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Carrier, Done, Owner};
 use crate::backend::Told;
 use crate::engine::{End, Input};
-use crate::event::{Event, Exit, Fault};
+use crate::event::{Channel, Event, Exit, Fault};
 use crate::plan::StepId;
 use crate::scenario::Id as _;
 
@@ -22,6 +22,9 @@ impl Carrier<'_> {
             Told::Released(at) => self.let_go(step, Some(at)),
             Told::Output(channel, bytes) => {
                 let ready = self.watch(step).is_some_and(|watch| watch.reads(channel, &bytes));
+                if let Some(live) = self.live.get_mut(&step) {
+                    live.printed[channel as usize] += bytes.len() as u64;
+                }
                 self.write(Event::Output(step, channel, bytes));
                 if ready {
                     self.is_ready(step);
@@ -97,10 +100,15 @@ impl Carrier<'_> {
     }
 
     fn ended(&mut self, step: StepId, end: End) {
-        if let Some(live) = self.live.swap_remove(&step)
-            && let Some(watch) = live.watch
-        {
-            watch.end();
+        if let Some(live) = self.live.swap_remove(&step) {
+            for (channel, printed) in [Channel::Stdout, Channel::Stderr].into_iter().zip(live.printed) {
+                if printed > self.world.home.keep {
+                    self.write(Event::OutputCut(step, channel, printed - self.world.home.keep));
+                }
+            }
+            if let Some(watch) = live.watch {
+                watch.end();
+            }
         }
         self.let_go(step, None);
         self.take(Input::Ended(step, end));

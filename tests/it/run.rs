@@ -1,0 +1,263 @@
+//! The program with real processes: signals, trees that do not want to end, floods, and what is left afterwards.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+/// No run of these tests may take longer.
+const BOUND: Duration = Duration::from_secs(20);
+
+/// A run of mstream in a folder of its own, its events read from its stdout.
+struct Run {
+    child: Child,
+    events: BufReader<ChildStdout>,
+    folder: tempfile::TempDir,
+    began: Instant,
+}
+
+impl Run {
+    /// Starts `mstream exec` of this text with `--format jsonl` and these options.
+    fn start(text: &str, options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("test.ms"), text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
+        command.args(["exec", "--format", "jsonl", "test.ms"]).args(options).current_dir(folder.path());
+        // What it makes beside its own folder has to be gone at the end.
+        command.env("TMPDIR", folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let events = BufReader::new(child.stdout.take().unwrap());
+        Self { child, events, folder, began: Instant::now() }
+    }
+
+    /// The next event.
+    fn next(&mut self) -> Option<Json> {
+        let mut line = String::new();
+        self.events.read_line(&mut line).unwrap();
+        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
+    }
+
+    /// Reads on until an event of this kind whose text contains `words`.
+    fn until(&mut self, event: &str, words: &str) -> Json {
+        loop {
+            let next = self.next().unwrap_or_else(|| panic!("no `{event}` with `{words}` came"));
+            if next["event"] == event && next.to_string().contains(words) {
+                return next;
+            }
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    /// The rest of the events, the exit status, and how long it took since the start. Nothing may be left.
+    fn end(mut self) -> Ended {
+        let watchdog = self.child.id();
+        let events: Vec<Json> = std::iter::from_fn(|| self.next()).collect();
+        let status = self.child.wait().unwrap();
+        let took = self.began.elapsed();
+        assert!(took < BOUND, "process {watchdog} took {took:?}");
+        assert_eq!(strays(self.folder.path()), Vec::<String>::new());
+        let left: Vec<_> =
+            std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let temporary = left.iter().filter(|name| name.to_string_lossy().starts_with("mstream-"));
+        assert_eq!(temporary.count(), 0, "{left:?}");
+        Ended { events, status, took, folder: self.folder }
+    }
+}
+
+/// A run that is over.
+struct Ended {
+    events: Vec<Json>,
+    status: ExitStatus,
+    took: Duration,
+    folder: tempfile::TempDir,
+}
+
+impl Ended {
+    fn has(&self, event: &str, words: &str) -> bool {
+        self.events.iter().any(|it| it["event"] == event && it.to_string().contains(words))
+    }
+}
+
+/// The processes whose environment says that they belong to a run in this folder.
+fn strays(folder: &Path) -> Vec<String> {
+    let mark = format!("TMPDIR={}", folder.display());
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let numbers = processes.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let ours = numbers.filter(|pid| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+    });
+    ours.map(|pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " "))
+        .collect()
+}
+
+#[test]
+fn an_interrupt_stops_the_steps_and_runs_every_finally() {
+    let mut run = Run::start(
+        "stream a = local\nstream b = local\n\
+         on a {\n  finally { $ echo a cleaned }\n  $ sleep 60\n  barrier x\n}\n\
+         on b {\n  finally { $ echo b cleaned }\n  barrier x\n}\n",
+        &[],
+    );
+    run.until("step_started", "sleep 60");
+    run.signal("INT");
+    let ended = run.end();
+    assert_eq!(ended.status.code(), Some(130));
+    assert!(ended.has("output", "a cleaned") && ended.has("output", "b cleaned"));
+    assert!(ended.has("step_ended", "cancelled"));
+    assert!(ended.took < Duration::from_secs(5), "{:?}", ended.took);
+}
+
+#[test]
+fn a_second_interrupt_ends_everything_at_once() {
+    let mut run = Run::start(
+        "stream a = local\non a {\n  finally { $ echo never }\n  $ trap '' TERM INT; echo deaf; while :; do sleep 1; done\n}\n",
+        &[],
+    );
+    run.until("output", "deaf");
+    run.signal("INT");
+    run.until("interrupted", "");
+    let again = Instant::now();
+    run.signal("INT");
+    let ended = run.end();
+    assert_eq!(ended.status.code(), Some(130));
+    assert!(!ended.has("output", "never"));
+    assert!(again.elapsed() < Duration::from_millis(1500), "{:?}", again.elapsed());
+}
+
+#[test]
+fn a_termination_has_its_own_exit_code() {
+    let mut run = Run::start("stream a = local\non a { $ sleep 60 }\n", &[]);
+    run.until("step_started", "sleep 60");
+    run.signal("TERM");
+    assert_eq!(run.end().status.code(), Some(143));
+}
+
+#[test]
+fn those_who_wait_are_released_within_50_ms_of_a_death() {
+    let mut text = String::from("stream origin = local\nstream party[1..20] = local\n");
+    text.push_str(
+        "on origin {\n  $ sleep 0.3; exit 3\n  barrier ready\n}\non party {\n  barrier ready\n  $ echo never\n}\n",
+    );
+    let ended = Run::start(&text, &[]).end();
+    assert_eq!(ended.status.code(), Some(1));
+    let time = |event: &Json| event["t"].as_f64().unwrap();
+    let is = |event: &&Json, outcome: &str| event["event"] == "step_ended" && event["outcome"] == outcome;
+    let death = ended.events.iter().find(|event| is(event, "failed")).map(time).unwrap();
+    let broken: Vec<f64> = ended.events.iter().filter(|event| is(event, "broken")).map(time).collect();
+    assert_eq!(broken.len(), 20);
+    let last = broken.into_iter().fold(0.0, f64::max);
+    assert!(last - death < 0.05, "{} s", last - death);
+    assert!(ended.has("step_ended", "test.ms:4"), "each names the origin by its place");
+}
+
+#[test]
+fn a_tree_that_ignores_term_is_gone_after_its_timeout() {
+    let text = "stream a = local\non a {\n  start deaf = shell \"trap '' TERM; setsid sh -c 'trap \\\"\\\" TERM; sleep 600; :' & sleep 600; :\"\n  \
+                shell(timeout = 200ms) \"(setsid sleep 600 &) ; env -i setsid sleep 600 & sleep 600\"\n  stop deaf(grace = 100ms)\n}\n";
+    let ended = Run::start(text, &["--timeout-scale", "1"]).end();
+    assert_eq!(ended.status.code(), Some(4));
+    let survivors = Command::new("ps").args(["-eo", "ppid,args"]).output().unwrap();
+    let survivors = String::from_utf8_lossy(&survivors.stdout).into_owned();
+    assert!(!survivors.contains("sleep 600"), "{survivors}");
+}
+
+#[test]
+fn a_flood_is_shown_in_bounded_memory_and_what_is_not_kept_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "stream a = local\non a { $ yes 'a line of output' | head -c 300000000 }\n";
+    std::fs::write(folder.path().join("test.ms"), text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
+    command.args(["exec", "test.ms"]).current_dir(folder.path()).stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id();
+    let mut progress = child.stderr.take().unwrap();
+    let (mut shown, mut peak, mut buffer) = (0, 0, vec![0; 1 << 20]);
+    while let Ok(count @ 1..) = progress.read(&mut buffer) {
+        shown += count;
+        peak = peak.max(peak_memory(pid));
+    }
+    let mut summary = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut summary).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(shown > 300_000_000, "every line has its stream's name before it: {shown}");
+    assert!(peak > 0 && peak < 50 << 10, "{peak} KiB");
+    assert!(summary.contains("not kept"), "{summary}");
+    let kept = folder.path().join(".mstream/runs");
+    let run = std::fs::read_dir(kept).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(std::fs::metadata(run.join("output/a.out")).unwrap().len(), 64 << 20);
+}
+
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+#[test]
+fn output_is_kept_byte_for_byte_and_shown_harmlessly() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "stream a = local\non a { $ printf 'x\\033[2J\\377\\000\\r\\nend' }\n";
+    std::fs::write(folder.path().join("test.ms"), text).unwrap();
+    let output = crate::cases::mstream(folder.path(), &["exec", "test.ms"]);
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+    let run = std::fs::read_dir(folder.path().join(".mstream/runs")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(std::fs::read(run.join("output/a.out")).unwrap(), b"x\x1b[2J\xff\0\r\nend");
+    for path in [&run, &run.join("output")] {
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+    }
+    for path in [run.join("journal.jsonl"), run.join("output/a.out")] {
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "stream a = local\non a { $ for i in $(seq 200); do echo $i; done; touch ran }\n";
+    std::fs::write(folder.path().join("test.ms"), text).unwrap();
+    let program = env!("CARGO_BIN_EXE_mstream");
+    let script = format!("{{ '{program}' exec --format jsonl test.ms; echo \"exit $?\" >code; }} 2>err | head -n 1");
+    let output = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("run_started"));
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!((read("code").as_str(), read("err").as_str()), ("exit 0\n", ""));
+    assert!(folder.path().join("ran").exists());
+}
+
+#[test]
+fn events_have_no_gaps_and_the_journal_has_them_all() {
+    let text = "stream a = local\nstream b = local\non a { $ echo x }\non b { $ echo y }\non all { barrier z }\n";
+    let ended = Run::start(text, &[]).end();
+    let numbers: Vec<u64> = ended.events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>());
+    let run = std::fs::read_dir(ended.folder.path().join(".mstream/runs")).unwrap().next().unwrap().unwrap().path();
+    let journal = std::fs::read_to_string(run.join("journal.jsonl")).unwrap();
+    assert_eq!(journal.lines().count(), numbers.len());
+    assert!(!journal.contains("\"text\""), "the output stands in files of its own");
+}
+
+#[test]
+fn a_check_starts_nothing_and_connects_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "stream a = \"ssh://tester@foo.example.com\"\nstream b = local\non a { $ hostname }\n\
+                on b { let x = shell \"touch ran\"\n expect x.exit == 0 }\n";
+    std::fs::write(folder.path().join("test.ms"), text).unwrap();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "trace=execve,connect,socket", "-o", "trace"]);
+    let status = strace.args([env!("CARGO_BIN_EXE_mstream"), "check", "test.ms"]).current_dir(folder.path()).output();
+    assert!(status.unwrap().status.success());
+    let trace = std::fs::read_to_string(folder.path().join("trace")).unwrap();
+    assert_eq!(trace.lines().filter(|line| line.contains("execve")).count(), 1, "{trace}");
+    assert!(!trace.contains("connect(") && !trace.contains("socket("), "{trace}");
+    assert!(!folder.path().join("ran").exists());
+}
