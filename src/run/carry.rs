@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::gate::Gates;
+use super::mask::Masker;
 use super::probe::{Ready, Watch};
 use super::{Home, files, job};
 use crate::backend::{Backend, Job, Orders, Place, Session, Told, Voice};
@@ -50,6 +51,7 @@ pub(super) struct Carrier<'a> {
     pub(super) live: IndexMap<StepId, Live>,
     copies: IndexMap<StepId, AbortHandle>,
     gates: Gates,
+    masker: Masker,
 }
 
 /// A step whose process runs.
@@ -92,6 +94,7 @@ impl<'a> Carrier<'a> {
         record: &'a mut dyn FnMut(Vec<Record>),
     ) -> Self {
         Self {
+            masker: Masker::new(&secrets),
             engine: Engine::new(Arc::clone(&world.plan), limits, secrets),
             record,
             started: Instant::now(),
@@ -315,6 +318,7 @@ impl<'a> Carrier<'a> {
         if let Event::RunEnded(verdict) = &mut event {
             verdict.internal |= self.internal;
         }
+        let event = self.masker.event(event);
         let record = Record { sequence: self.sequence, at: self.started.elapsed(), event };
         self.sequence += 1;
         self.unwritten.push(record);

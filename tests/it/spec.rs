@@ -50,7 +50,7 @@ fn complaint(block: &Block, next: Option<&Block>) -> Option<String> {
 fn every_block_of_the_book_is_accepted_or_refused_as_it_says() {
     let mut wrong = Vec::new();
     let mut count = 0;
-    for path in files("spec", "md") {
+    for path in files("spec", "md").into_iter().chain(files(".", "md")) {
         let all = blocks(&std::fs::read_to_string(&path).unwrap());
         for (at, block) in all.iter().enumerate() {
             if block.info == "mstream" || block.info.starts_with("mstream ") {

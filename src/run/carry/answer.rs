@@ -25,7 +25,10 @@ impl Carrier<'_> {
                 if let Some(live) = self.live.get_mut(&step) {
                     live.printed[channel as usize] += bytes.len() as u64;
                 }
-                self.write(Event::Output(step, channel, bytes));
+                let bytes = self.masker.chunk(step, channel, bytes);
+                if !bytes.is_empty() {
+                    self.write(Event::Output(step, channel, bytes));
+                }
                 if ready {
                     self.is_ready(step);
                 }
@@ -102,6 +105,9 @@ impl Carrier<'_> {
     fn ended(&mut self, step: StepId, end: End) {
         if let Some(live) = self.live.swap_remove(&step) {
             for (channel, printed) in [Channel::Stdout, Channel::Stderr].into_iter().zip(live.printed) {
+                if let Some(rest) = self.masker.rest(step, channel) {
+                    self.write(Event::Output(step, channel, rest));
+                }
                 if printed > self.world.home.keep {
                     self.write(Event::OutputCut(step, channel, printed - self.world.home.keep));
                 }
