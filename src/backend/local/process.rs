@@ -38,20 +38,22 @@ const STAGING: Duration = Duration::from_millis(250);
 /// Runs `job` from its start to its end, and tells `voice` all of it.
 pub(super) async fn live(local: &Local, job: Job, mut orders: watch::Receiver<Orders>, voice: Voice) {
     let told = *orders.borrow_and_update();
-    let exit = match (told.stop, launch::launch(local, &job)) {
-        (Stop::No, Ok(launched)) => {
-            let Launched { pid, claim, stdout, stderr, hold } = launched;
-            let guard = Guard { pid, claim, over: false };
-            let mut life = Life { guard, pumps: Pumps { stdout, stderr }, hold, stop: Stop::No, orders, voice };
-            let end = watch(pid);
-            local.spares.tidy();
-            life.run(told.released, &job, end.as_ref()).await;
-            local.spares.ended(Used { _pumps: life.pumps, _end: end.ok() });
-            return;
-        }
-        (Stop::No, Err(words)) => Exit::NotStarted(words.into()),
-        (Stop::Gently(signal), _) => Exit::Signal(signal),
-        (Stop::Now, _) => Exit::Signal(libc::SIGKILL),
+    let exit = match told.stop {
+        Stop::No => match launch::launch(local, &job) {
+            Ok(launched) => {
+                let Launched { pid, claim, stdout, stderr, hold } = launched;
+                let guard = Guard { pid, claim, over: false };
+                let mut life = Life { guard, pumps: Pumps { stdout, stderr }, hold, stop: Stop::No, orders, voice };
+                let end = watch(pid);
+                local.spares.tidy();
+                life.run(told.released, &job, end.as_ref()).await;
+                local.spares.ended(Used { _pumps: life.pumps, _end: end.ok() });
+                return;
+            }
+            Err(words) => Exit::NotStarted(words.into()),
+        },
+        Stop::Gently(signal) => Exit::Signal(signal),
+        Stop::Now => Exit::Signal(libc::SIGKILL),
     };
     voice.tell(Told::Ended(End { exit, captured: None })).await;
 }
