@@ -167,8 +167,9 @@ fn a_tree_that_ignores_term_is_gone_after_its_timeout() {
     let long = format!("6{:09}", std::process::id());
     let text = format!(
         "stream a = local\non a {{\n  start deaf = shell \"trap '' TERM; setsid sh -c 'trap \\\"\\\" TERM; sleep {long}; :' & sleep {long}; :\"\n  \
+         stop deaf(grace = 100ms)\n  \
          shell(timeout = 200ms) \"(setsid sleep {long} &) ; env -i setsid sleep {long} & sleep {long}\"\n  \
-         stop deaf(grace = 100ms)\n}}\n"
+       }}\n"
     );
     let ended = Run::start(&text, &["--timeout-scale", "1"]).end();
     assert_eq!(ended.status.code(), Some(4));

@@ -66,6 +66,16 @@ struct Snippet<'a> {
     labels: Vec<(Span, &'a str)>,
 }
 
+impl<'a> Snippet<'a> {
+    fn new(sources: &'a Sources, span: Span, label: &'a str) -> Self {
+        let mut text = visible::in_place(sources.file(span.file).text());
+        if !text.ends_with('\n') {
+            text.to_mut().push('\n');
+        }
+        Self { sources, file: span.file, text, labels: vec![(span, label)] }
+    }
+}
+
 /// One snippet a file, that of the primary label first.
 fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet<'a>> {
     let first = (diagnostic.span, diagnostic.label.as_str());
@@ -74,13 +84,7 @@ fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet
     for (span, label) in std::iter::once(first).chain(others) {
         match snippets.iter_mut().find(|snippet| snippet.file == span.file) {
             Some(snippet) => snippet.labels.push((span, label)),
-            None => {
-                let mut text = visible::in_place(sources.file(span.file).text());
-                if !text.ends_with('\n') {
-                    text.to_mut().push('\n');
-                }
-                snippets.push(Snippet { sources, file: span.file, text, labels: vec![(span, label)] });
-            }
+            None => snippets.push(Snippet::new(sources, span, label)),
         }
     }
     snippets
