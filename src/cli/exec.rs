@@ -275,13 +275,15 @@ fn drive(
 ) -> Result<(Verdict, Option<u8>), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-    let tmp = Tmp::make(&folder.id)?;
+    // Where nothing runs, nobody needs a folder.
+    let tmp = if scenario.plan.steps.is_empty() { None } else { Some(Tmp::make(&folder.id)?) };
     let local: Arc<dyn Backend> = Arc::new(LocalBackend::new(environment()));
     let backends = IndexMap::from([(Arc::from("local"), local)]);
     let base = scenario.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let base = base.canonicalize().map_err(|error| format!("cannot find `{}`: {error}", base.display()))?;
     let files = folder.path.join("files");
-    let home = Home { id: Arc::clone(&folder.id), folder: base, tmp: tmp.path.clone(), files, keep: KEPT };
+    let tmp_path = tmp.as_ref().map(|tmp| tmp.path.clone()).unwrap_or_default();
+    let home = Home { id: Arc::clone(&folder.id), folder: base, tmp: tmp_path, files, keep: KEPT };
     runtime.block_on(async {
         let (stops, asked) = mpsc::channel(4);
         let job = Run {

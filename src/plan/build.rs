@@ -15,6 +15,7 @@ use crate::syntax::ast::Block;
 /// Spells out a scenario.
 pub fn draft(scenario: &Scenario) -> Draft {
     let mut builder = Builder::new(scenario);
+    builder.make_room();
     for stream in scenario.streams.ids() {
         builder.stream(stream);
     }
@@ -207,6 +208,16 @@ impl<'a> Builder<'a> {
             made: HashMap::new(),
             owners: HashMap::new(),
         }
+    }
+
+    /// Most statements come to one step a stream: room for these at once, and not twice as much in the end.
+    fn make_room(&mut self) {
+        let blocks = &self.scenario.blocks;
+        let steps = blocks.iter().map(|on| on.body.statements.len().saturating_mul(on.streams.len()));
+        let steps = steps.fold(0, usize::saturating_add).min(self.scenario.max_steps);
+        let codes: usize = blocks.iter().map(|on| on.body.statements.len()).sum();
+        self.plan.steps.reserve(steps);
+        self.plan.codes.reserve(codes.min(self.scenario.max_steps));
     }
 
     /// Tells a problem, unless the same place was told of it already.

@@ -81,6 +81,11 @@ impl<I: Id, T> Arena<I, T> {
         self.entries.iter()
     }
 
+    /// Makes room for so many more entries.
+    pub fn reserve(&mut self, more: usize) {
+        self.entries.reserve_exact(more);
+    }
+
     /// Gives back what was reserved and not used.
     pub fn shrink(&mut self) {
         self.entries.shrink_to_fit();

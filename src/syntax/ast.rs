@@ -277,7 +277,7 @@ pub enum Body {
     /// `$ ...`, a quoted or a fenced text.
     Text(Text),
     /// `exec ["program", "argument"]`
-    Arguments(Expr),
+    Arguments(Box<Expr>),
 }
 
 /// Text with holes, the common indentation already removed.

@@ -48,8 +48,9 @@ impl Parser<'_> {
             return self.too_deep(open);
         }
         self.open.push(open);
-        let statements = self.statements();
+        let mut statements = self.statements();
         self.open.pop();
+        statements.shrink_to_fit();
         Block { statements, span: self.span(open..self.at.max(open + 1)) }
     }
 

@@ -271,7 +271,7 @@ impl<'s> Parser<'s> {
             return Err(Box::new(self.wrong(span.range(), message).help("code stands in quotes or between fences")));
         }
         let list = self.list(pair, span)?;
-        Ok((Body::Arguments(list.expr), list.height))
+        Ok((Body::Arguments(Box::new(list.expr)), list.height))
     }
 
     fn arguments(&mut self, pair: Pair<'s>) -> Parsed<(Vec<Argument>, u32)> {

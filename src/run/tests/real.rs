@@ -98,7 +98,7 @@ async fn real_processes_start_as_one_and_their_files_come_back() {
     b: open as 127.0.0.1
     b: opening
     b: put #1
-    b: put = Error("cannot read HERE/none: No such file or directory (os error 2)")
+    b: put = Error("cannot read HERE/none: No such file or directory")
     b: sleep 0.06 #1
     b: sleep 0.06 = Passed
     b: sleep 0.06 is ready
