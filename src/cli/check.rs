@@ -51,7 +51,7 @@ pub(super) fn check(it: &Check, console: &Console) -> u8 {
         Format::Human => {
             let form = Form::Human { color: console.out_color };
             Console::result(&render(&all, &sources, form));
-            Console::result(&summary(it.scenarios.files.len() - unreadable, errors, warnings));
+            Console::result(&summary([it.scenarios.files.len() - unreadable, unreadable], errors, warnings));
         }
         Format::Concise => Console::result(&render(&all, &sources, Form::Concise)),
         Format::Json => Console::result(&render(&all, &sources, Form::Json)),
@@ -81,13 +81,19 @@ fn counts(all: &[Diagnostic]) -> (usize, usize) {
     (errors, all.len() - errors)
 }
 
-fn summary(files: usize, errors: usize, warnings: usize) -> String {
+/// The last line: how many files were checked, how many could not be read, and what was found.
+fn summary([checked, unreadable]: [usize; 2], errors: usize, warnings: usize) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let files = count(files, "file");
-    match (errors, warnings) {
-        (0, 0) => format!("{files} checked: no problems\n"),
-        (0, _) => format!("{files} checked: {}\n", count(warnings, "warning")),
-        (_, 0) => format!("{files} checked: {}\n", count(errors, "error")),
-        (_, _) => format!("{files} checked: {}, {}\n", count(errors, "error"), count(warnings, "warning")),
+    let found = match (errors, warnings) {
+        (0, 0) => "no problems".to_owned(),
+        (0, _) => count(warnings, "warning"),
+        (_, 0) => count(errors, "error"),
+        (_, _) => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
+    };
+    let unread = format!("{} could not be read", count(unreadable, "file"));
+    match (checked, unreadable) {
+        (_, 0) => format!("{} checked: {found}\n", count(checked, "file")),
+        (0, _) => format!("{unread}\n"),
+        (_, _) => format!("{} checked: {found}; {unread}\n", count(checked, "file")),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Console, WRONG};
 use crate::check::{Checked, check};
-use crate::diagnostic::{Form, render};
+use crate::diagnostic::{Form, render, visible};
 use crate::scenario::Settings;
 
 /// The largest file that is read as a scenario.
@@ -34,7 +34,8 @@ pub(super) fn checked(path: &Path, settings: &Settings) -> Result<Checked, u8> {
             [(io::ErrorKind::NotFound, "no such file"), (io::ErrorKind::IsADirectory, "it is a folder")];
         let known = KNOWN.iter().find(|(kind, _)| *kind == error.kind());
         let reason = known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned());
-        Console::complain(&format!("cannot read `{}`: {reason}", path.display()));
+        let name = visible::text(&path.to_string_lossy());
+        Console::complain(&format!("cannot read `{name}`: {reason}"));
         WRONG
     })
 }

@@ -32,9 +32,15 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all passed; 1 a step or an expectation failed; 2 the scenario or the command line is wrong, and nothing
-ran; 3 the surroundings failed; 4 timed out; 5 all passed, yet something was left behind; 70 a fault of mstream's own;
-130 interrupted, after cleaning up.";
+Exit codes:
+    0  all passed
+    1  a step or an expectation failed
+    2  the scenario or the command line is wrong, and nothing ran
+    3  the surroundings failed
+    4  timed out
+    5  all passed, yet something was left behind
+   70  a fault of mstream's own
+  130  interrupted, after cleaning up (143 by SIGTERM)";
 
 #[derive(Subcommand, Debug)]
 enum Command {

@@ -1,5 +1,7 @@
 //! Text that others wrote, made safe to look at: control characters are shown and not obeyed.
 
+use std::borrow::Cow;
+
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Whether a text (of whole lines) can be shown as it is. No early exit in the checks, so that they run as vectors.
@@ -49,6 +51,30 @@ pub fn text(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     write(text.as_bytes(), &mut out);
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A text with something visible in place of each character that is not, of the same length in bytes, so that places
+/// in it stay what they are.
+pub fn in_place(text: &str) -> Cow<'_, str> {
+    if passes(text.as_bytes()) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let ends_line = character == '\n' || (character == '\r' && characters.peek() == Some(&'\n'));
+        if ends_line || !is_odd(character) {
+            out.push(character);
+            continue;
+        }
+        out.push_str(match character.len_utf8() {
+            1 => "?",
+            2 => "¿",
+            3 => "\u{fffd}",
+            _ => "\u{fffd}?",
+        });
+    }
+    Cow::Owned(out)
 }
 
 fn digit(four_bits: u8) -> u8 {

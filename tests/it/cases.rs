@@ -8,12 +8,15 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::markdown::{Block, blocks, files};
+use crate::watchdog::Watchdog;
 
-/// Runs `mstream` with these words in `folder`.
+/// Runs `mstream` with these words in `folder`; one that hangs is killed.
 pub(crate) fn mstream(folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
     command.args(words).current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR");
-    command.output().unwrap()
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _watchdog = Watchdog::over(&child);
+    child.wait_with_output().unwrap()
 }
 
 /// Whether `line` is what `pattern` expects.

@@ -8,3 +8,4 @@ mod layers;
 mod markdown;
 mod run;
 mod spec;
+mod watchdog;

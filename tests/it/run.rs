@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-/// No run of these tests may take longer.
-const BOUND: Duration = Duration::from_secs(20);
+use crate::watchdog::{BOUND, Watchdog};
 
 /// A run of mstream in a folder of its own, its events read from its stdout.
 struct Run {
     child: Child,
+    watchdog: Watchdog,
     events: BufReader<ChildStdout>,
     folder: tempfile::TempDir,
     began: Instant,
@@ -31,7 +31,8 @@ impl Run {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let events = BufReader::new(child.stdout.take().unwrap());
-        Self { child, events, folder, began: Instant::now() }
+        let watchdog = Watchdog::over(&child);
+        Self { child, watchdog, events, folder, began: Instant::now() }
     }
 
     /// The next event.
@@ -58,11 +59,12 @@ impl Run {
 
     /// The rest of the events, the exit status, and how long it took since the start. Nothing may be left.
     fn end(mut self) -> Ended {
-        let watchdog = self.child.id();
+        let pid = self.child.id();
         let events: Vec<Json> = std::iter::from_fn(|| self.next()).collect();
         let status = self.child.wait().unwrap();
         let took = self.began.elapsed();
-        assert!(took < BOUND, "process {watchdog} took {took:?}");
+        drop(self.watchdog);
+        assert!(took < BOUND, "process {pid} took {took:?}");
         assert_eq!(strays(self.folder.path()), Vec::<String>::new());
         let left: Vec<_> =
             std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -161,13 +163,78 @@ fn those_who_wait_are_released_within_50_ms_of_a_death() {
 
 #[test]
 fn a_tree_that_ignores_term_is_gone_after_its_timeout() {
-    let text = "stream a = local\non a {\n  start deaf = shell \"trap '' TERM; setsid sh -c 'trap \\\"\\\" TERM; sleep 600; :' & sleep 600; :\"\n  \
-                shell(timeout = 200ms) \"(setsid sleep 600 &) ; env -i setsid sleep 600 & sleep 600\"\n  stop deaf(grace = 100ms)\n}\n";
-    let ended = Run::start(text, &["--timeout-scale", "1"]).end();
+    // A length of sleep that no other run on this machine has, since one of them hides behind an empty environment.
+    let long = format!("6{:09}", std::process::id());
+    let text = format!(
+        "stream a = local\non a {{\n  start deaf = shell \"trap '' TERM; setsid sh -c 'trap \\\"\\\" TERM; sleep {long}; :' & sleep {long}; :\"\n  \
+         stop deaf(grace = 100ms)\n  \
+         shell(timeout = 200ms) \"(setsid sleep {long} &) ; env -i setsid sleep {long} & sleep {long}\"\n  \
+       }}\n"
+    );
+    let ended = Run::start(&text, &["--timeout-scale", "1"]).end();
     assert_eq!(ended.status.code(), Some(4));
+    assert!(ended.events.iter().any(|it| it.to_string().contains(&long)), "it ran");
     let survivors = Command::new("ps").args(["-eo", "ppid,args"]).output().unwrap();
     let survivors = String::from_utf8_lossy(&survivors.stdout).into_owned();
-    assert!(!survivors.contains("sleep 600"), "{survivors}");
+    assert!(!survivors.contains(&long), "{survivors}");
+}
+
+#[test]
+fn a_process_left_behind_does_not_hold_its_step() {
+    let text = "stream a = local\non a {\n  $ sleep 1000 &\n  $ echo next\n}\n";
+    let ended = Run::start(text, &[]).end();
+    assert_eq!(ended.status.code(), Some(5));
+    assert!(ended.has("step_leaked", "sleep 1000") && ended.has("output", "next"));
+    assert!(ended.took < Duration::from_secs(5), "{:?}", ended.took);
+}
+
+#[test]
+fn what_is_fetched_lies_in_the_folder_of_the_run() {
+    let text = "stream a = local\non a {\n  $ mkdir logs; echo one > logs/x; echo two > y\n  get \"logs\" to \"all/\"\n  \
+                get \"y\" to \"y\"\n}\n";
+    let ended = Run::start(text, &[]).end();
+    assert_eq!(ended.status.code(), Some(0));
+    let run = std::fs::read_dir(ended.folder.path().join(".mstream/runs")).unwrap().next().unwrap().unwrap().path();
+    let found = Command::new("find").args([".", "-type", "f"]).current_dir(run.join("files/a")).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    let mut found: Vec<_> = found.lines().collect();
+    found.sort_unstable();
+    assert_eq!(found, ["./all/logs/x", "./y"]);
+    assert_eq!(std::fs::read_to_string(run.join("files/a/y")).unwrap(), "two\n");
+}
+
+#[test]
+fn a_file_of_odd_bytes_is_told_and_never_obeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let files: [(&str, &[u8]); 5] = [
+        ("utf16.ms", b"\xff\xfes\0t\0"),
+        ("latin.ms", b"stream a = local # caf\xe9\n"),
+        ("binary.ms", b"\x7fELF\x02\x01\0\0"),
+        ("escape.ms", b"stream a = local\non a { \x1b[2J\xe2\x80\xae $ true }\n"),
+        ("windows.ms", b"\xef\xbb\xbfstream a = local\r\non a {\r\n  $ printf 'a\\r\\n'\r\n}\r\n"),
+    ];
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let check = |name: &str| {
+        let output = crate::cases::mstream(folder.path(), &["check", name]);
+        let all = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(all.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "{all:?}");
+        (output.status.code(), all)
+    };
+    for (name, words) in [
+        ("utf16.ms", "cannot read `utf16.ms`: it is UTF-16; scenarios are UTF-8"),
+        ("latin.ms", "cannot read `latin.ms`: byte 22 is not UTF-8"),
+        ("binary.ms", "U+007F cannot stand here"),
+        ("escape.ms", "U+001B cannot stand here"),
+    ] {
+        let (code, all) = check(name);
+        assert_eq!(code, Some(2), "{name}");
+        assert!(all.contains(words), "{all}");
+    }
+    assert_eq!(check("windows.ms"), (Some(0), "1 file checked: no problems\n".to_owned()));
+    let run = crate::cases::mstream(folder.path(), &["exec", "windows.ms"]);
+    assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
 }
 
 #[test]
@@ -178,6 +245,7 @@ fn a_flood_is_shown_in_bounded_memory_and_what_is_not_kept_is_said() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
     command.args(["exec", "test.ms"]).current_dir(folder.path()).stdin(Stdio::null());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _watchdog = Watchdog::over(&child);
     let pid = child.id();
     let mut progress = child.stderr.take().unwrap();
     let (mut shown, mut peak, mut buffer) = (0, 0, vec![0; 1 << 20]);

@@ -1,5 +1,6 @@
 //! Diagnostics drawn with their source lines: miette draws the lines, the words around them are ours.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
@@ -8,7 +9,7 @@ use miette::{
     ThemeStyles,
 };
 
-use crate::diagnostic::{Diagnostic, FileId, Severity, Sources, Span};
+use crate::diagnostic::{Diagnostic, FileId, Severity, Sources, Span, visible};
 
 pub(super) fn render(diagnostics: &[Diagnostic], sources: &Sources, color: bool) -> String {
     let styles = if color { ThemeStyles::ansi() } else { ThemeStyles::none() };
@@ -60,7 +61,19 @@ fn footer(diagnostic: &Diagnostic, color: bool, out: &mut String) {
 struct Snippet<'a> {
     sources: &'a Sources,
     file: FileId,
+    /// The file's text as it is shown.
+    text: Cow<'a, str>,
     labels: Vec<(Span, &'a str)>,
+}
+
+impl<'a> Snippet<'a> {
+    fn new(sources: &'a Sources, span: Span, label: &'a str) -> Self {
+        let mut text = visible::in_place(sources.file(span.file).text());
+        if !text.ends_with('\n') {
+            text.to_mut().push('\n');
+        }
+        Self { sources, file: span.file, text, labels: vec![(span, label)] }
+    }
 }
 
 /// One snippet a file, that of the primary label first.
@@ -71,7 +84,7 @@ fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet
     for (span, label) in std::iter::once(first).chain(others) {
         match snippets.iter_mut().find(|snippet| snippet.file == span.file) {
             Some(snippet) => snippet.labels.push((span, label)),
-            None => snippets.push(Snippet { sources, file: span.file, labels: vec![(span, label)] }),
+            None => snippets.push(Snippet::new(sources, span, label)),
         }
     }
     snippets
@@ -111,7 +124,8 @@ fn draw(handler: &GraphicalReportHandler, snippet: &Snippet<'_>, out: &mut Strin
 }
 
 impl SourceCode for Snippet<'_> {
-    /// Whole lines: what stands before the span on its line is drawn as well.
+    /// Whole lines with their ends: what stands before the span on its line is drawn as well, and a label may stand
+    /// behind the last character.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
@@ -119,13 +133,13 @@ impl SourceCode for Snippet<'_> {
         _: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, miette::MietteError> {
         let file = self.sources.file(self.file);
-        let text = file.text().as_bytes();
+        let text = self.text.as_bytes();
         let start = span.offset().min(text.len());
         let end = (start + span.len()).min(text.len());
         let head = memchr::memrchr(b'\n', &text[..start]).map_or(0, |at| at + 1);
-        let tail = memchr::memchr(b'\n', &text[end..]).map_or(text.len(), |at| end + at);
+        let tail = memchr::memchr(b'\n', &text[end..]).map_or(text.len(), |at| end + at + 1);
         let line = file.location(u32::try_from(head).unwrap_or(u32::MAX)).line as usize - 1;
-        let count = memchr::memchr_iter(b'\n', &text[head..tail]).count() + 1;
+        let count = memchr::memchr_iter(b'\n', &text[head..tail]).count();
         let place = SourceSpan::from((head, tail - head));
         let name = file.name().to_string();
         Ok(Box::new(MietteSpanContents::new_named(name, &text[head..tail], place, line, 0, count)))
