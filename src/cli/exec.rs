@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -33,7 +33,13 @@ use crate::syntax::{Value, parse_expression};
 const KEPT: u64 = 64 << 20;
 
 /// So many batches of records may wait to be written; then the run waits.
-const BATCHES: usize = 64;
+const BATCHES: usize = 128;
+
+/// How often the writer looks for records while there are some.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// After so many looks in vain it waits to be woken.
+const QUIET: u32 = 5;
 
 /// `mstream exec`
 #[derive(Args, Debug)]
@@ -187,6 +193,7 @@ fn one(it: &Exec, scenario: &Scenario, console: &Console) -> Result<(Verdict, u8
             let _ = sender.send(batch);
         });
         drop(sender);
+        writing.thread().unpark();
         (ran, writing.join().is_err())
     });
     let ((mut verdict, signal), broken) = (ran.0?, ran.1);
@@ -230,10 +237,11 @@ impl Writer {
     fn write(&mut self, records: &Receiver<Vec<Record>>) {
         let began = now();
         let mut drawn = began;
+        let mut quiet = 0;
         loop {
-            match records.recv_timeout(FRAME) {
-                Ok(batch) => batch.iter().for_each(|record| self.record(record)),
-                Err(RecvTimeoutError::Timeout) => {}
+            match self.next(records, quiet) {
+                Ok(()) => quiet = 0,
+                Err(RecvTimeoutError::Timeout) => quiet += 1,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if drawn.elapsed() >= FRAME {
@@ -242,6 +250,24 @@ impl Writer {
             }
         }
         self.view.end();
+    }
+
+    /// Takes what there is. While much happens it looks now and then instead of being woken each time: a wake-up
+    /// would cost the run more than everything else that it does for a step.
+    fn next(&mut self, records: &Receiver<Vec<Record>>, quiet: u32) -> Result<(), RecvTimeoutError> {
+        let batch = match records.try_recv() {
+            Ok(batch) => batch,
+            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) if quiet < QUIET => {
+                std::thread::park_timeout(LOOK);
+                return Err(RecvTimeoutError::Timeout);
+            }
+            Err(TryRecvError::Empty) => records.recv_timeout(FRAME)?,
+        };
+        for record in &batch {
+            self.record(record);
+        }
+        Ok(())
     }
 
     fn record(&mut self, record: &Record) {
