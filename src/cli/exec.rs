@@ -259,10 +259,14 @@ impl Writer {
             Ok(batch) => batch,
             Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
             Err(TryRecvError::Empty) if quiet < QUIET => {
+                self.view.flush();
                 std::thread::park_timeout(LOOK);
                 return Err(RecvTimeoutError::Timeout);
             }
-            Err(TryRecvError::Empty) => records.recv_timeout(FRAME)?,
+            Err(TryRecvError::Empty) => {
+                self.view.flush();
+                records.recv_timeout(FRAME)?
+            }
         };
         for record in &batch {
             self.record(record);

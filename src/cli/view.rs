@@ -45,6 +45,8 @@ impl View {
         let style = Style { color: console.err_color };
         let progress = Plain::new(Arc::clone(plan), Arc::clone(sources), style);
         if !console.err_terminal {
+            // A reader of a pipe that lags a little does not hold up a flood; where it is no pipe, nothing happens.
+            let _ = rustix::pipe::fcntl_setpipe_size(std::io::stderr(), 1 << 20);
             return Self::Plain(Box::new(progress), Vec::new());
         }
         let live = Live::new(Arc::clone(plan), Arc::clone(sources), style);
@@ -57,24 +59,33 @@ impl View {
         Self::Lines(lines, Vec::new())
     }
 
-    /// Shows the next record. Whoever reads may have gone: that is no error, and stops nothing.
+    /// Takes the next record; much of it is shown at once, the rest with [`View::flush`].
     pub(super) fn record(&mut self, record: &Record) {
         match self {
-            Self::Lines(lines, out) => {
-                out.clear();
-                lines.record(record, out);
+            Self::Lines(lines, out) => lines.record(record, out),
+            Self::Plain(plain, out) => plain.record(record, out),
+            Self::Live(frame) => return frame.record(record),
+        }
+        let (Self::Lines(_, out) | Self::Plain(_, out)) = self else { return };
+        if out.len() > MAX_PENDING {
+            self.flush();
+        }
+    }
+
+    /// Shows what was taken. Whoever reads may have gone: that is no error, and stops nothing.
+    pub(super) fn flush(&mut self) {
+        match self {
+            Self::Lines(_, out) if !out.is_empty() => {
                 let _ = std::io::stdout().write_all(out);
                 // A reader of a pipe sees what happens as it happens.
                 let _ = std::io::stdout().flush();
-            }
-            Self::Plain(plain, out) => {
                 out.clear();
-                plain.record(record, out);
-                if !out.is_empty() {
-                    let _ = std::io::stderr().write_all(out);
-                }
             }
-            Self::Live(frame) => frame.record(record),
+            Self::Plain(_, out) if !out.is_empty() => {
+                let _ = std::io::stderr().write_all(out);
+                out.clear();
+            }
+            Self::Lines(..) | Self::Plain(..) | Self::Live(_) => {}
         }
     }
 
@@ -85,8 +96,9 @@ impl View {
         }
     }
 
-    /// Takes away what stood still.
+    /// Shows the rest, and takes away what stood still.
     pub(super) fn end(&mut self) {
+        self.flush();
         if let Self::Live(frame) = self {
             frame.end();
         }
