@@ -111,7 +111,7 @@ fn look(program: &[u8], path: &OsStr) -> Result<CString, String> {
     let name = name.to_string_lossy();
     Err(match unusable {
         Some(file) => format!("`{name}` may not be executed: {}", file.display()),
-        None => format!("`{name}` was not found in PATH ({})", path.to_string_lossy()),
+        None => format!("`{name}` was not found in PATH"),
     })
 }
 
@@ -140,11 +140,8 @@ mod tests {
     fn a_missing_program_names_where_it_was_looked_for() {
         let it = environment(&[("PATH", "/nowhere:/usr/bin:/bin")]);
         assert!(it.find(b"sh", None).unwrap().to_bytes().ends_with(b"bin/sh"));
-        assert_eq!(it.find(b"sh", Some(b"/nowhere")).unwrap_err(), "`sh` was not found in PATH (/nowhere)");
-        assert_eq!(
-            it.find(b"no-such-one", None).unwrap_err(),
-            "`no-such-one` was not found in PATH (/nowhere:/usr/bin:/bin)"
-        );
+        assert_eq!(it.find(b"sh", Some(b"/nowhere")).unwrap_err(), "`sh` was not found in PATH");
+        assert_eq!(it.find(b"no-such-one", None).unwrap_err(), "`no-such-one` was not found in PATH");
         assert_eq!(it.find(b"./here", None).unwrap().to_bytes(), b"./here");
     }
 

@@ -212,7 +212,7 @@ async fn what_is_missing_is_said_and_is_no_status() {
         not_started(stream.run(exec(&["echo", "a\0b"])).await),
     ];
     insta::assert_snapshot!(said.join("\n"), @r"
-    `no-such-program` was not found in PATH (/usr/bin:/bin)
+    `no-such-program` was not found in PATH
     the folder HERE/nowhere cannot be used: No such file or directory (os error 2)
     `./missing` does not exist
     `./plain` may not be executed, or the folder HERE not entered
