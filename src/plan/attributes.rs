@@ -32,7 +32,13 @@ impl Builder<'_> {
                     self.used.extend(self.made.get(value));
                     return Meaning::Result(*value);
                 }
-                self.early.push(Early { stream, name: name.node.clone(), span: name.span, member: false });
+                self.early.push(Early {
+                    stream,
+                    name: name.node.clone(),
+                    span: name.span,
+                    member: false,
+                    attribute: true,
+                });
                 Meaning::Nothing
             }
             _ => {

@@ -100,6 +100,8 @@ pub(super) struct Early {
     pub(super) span: Span,
     /// Whether something of it is asked for: `name.host`.
     pub(super) member: bool,
+    /// Whether it is asked for as something of the stream itself: `self.name`.
+    pub(super) attribute: bool,
 }
 
 /// A value that a stream makes.

@@ -181,7 +181,7 @@ impl Builder<'_> {
         if let Some(stream) = self.scenario.stream_named(name) {
             return Meaning::Stream(stream);
         }
-        self.early.push(Early { stream: cursor.stream, name: name.clone(), span, member: false });
+        self.early.push(Early { stream: cursor.stream, name: name.clone(), span, member: false, attribute: false });
         Meaning::Nothing
     }
 

@@ -9,6 +9,9 @@ use super::{Need, Produced, StepId, ValueId};
 use crate::diagnostic::{Code, Diagnostic, Span, similar};
 use crate::scenario::{Id as _, StreamId};
 
+/// What every stream has.
+const OWN: [&str; 4] = ["host", "name", "index", "success"];
+
 impl Builder<'_> {
     /// Every `let` by its place, once however many streams run it.
     pub(super) fn lets(&self) -> IndexMap<Span, (Arc<str>, bool)> {
@@ -66,8 +69,7 @@ impl Builder<'_> {
             [] => {
                 let made = self.exports.iter().filter(|((by, _), it)| by == stream && !it.made.is_empty());
                 let names: Vec<&str> = made.map(|((_, name), _)| &**name).collect();
-                let own = ["host", "name", "index", "success"];
-                let known = names.iter().copied().chain(own);
+                let known = names.iter().copied().chain(OWN);
                 let problem = Diagnostic::new(Code::UnknownValue, used, format!("`{owner}` makes no value `{name}`"));
                 Some(match similar(name, known.clone()) {
                     Some(_) => problem.near("value", name, known),
@@ -85,7 +87,7 @@ impl Builder<'_> {
     }
 
     /// An own value used where it is not there (yet).
-    fn too_early(&self, Early { stream, name, span, member }: &Early) -> Diagnostic {
+    fn too_early(&self, Early { stream, name, span, member, attribute }: &Early) -> Diagnostic {
         let made = self.exports.get(&(*stream, name.clone())).and_then(|export| export.made.first());
         if let Some(made) = made {
             let message = format!("`{name}` is used above the line that makes it");
@@ -99,6 +101,9 @@ impl Builder<'_> {
             return problem.near("stream", name, streams.chain(fleets));
         }
         let problem = Diagnostic::new(Code::UnknownValue, *span, format!("there is no value `{name}`"));
+        if *attribute {
+            return problem.near("value", name, known.chain(OWN));
+        }
         if self.scenario.params.contains_key(name) {
             return problem.help(format!("a parameter is read as `param.{name}`"));
         }
