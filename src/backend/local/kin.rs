@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, getsid, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 
 use crate::event::Leak;
 use crate::sys::{self, Target};
@@ -186,8 +186,9 @@ fn command(pid: u32) -> String {
 /// The children that mstream did not start itself: those that fell to it. Processes that other parts of the program
 /// have started stay in its own session and are not meant.
 fn strays(leaders: &BTreeSet<u32>) -> Vec<Process> {
-    let own = getsid(None).map_or(0, |session| session.as_raw_nonzero().get().cast_unsigned());
     let me = std::process::id();
+    // `getsid` will not do: in a PID namespace the leader of the session may stand outside, and the session is then 0.
+    let own = stat(me).map_or(0, |fields| fields.3);
     let unknown = children(me).into_iter().filter(|pid| !leaders.contains(pid));
     let mut strays: Vec<Process> = unknown.filter_map(look).filter(|stray| stray.session != own).collect();
     strays.retain(|stray| {
