@@ -1,5 +1,6 @@
 //! Where code runs. A backend is only the difference: how code gets there, and how its end is made sure.
 
+pub mod guard;
 pub mod local;
 pub mod scripted;
 
