@@ -9,8 +9,9 @@
     reason = "a bench is a program of its own: it prints, and measures by the clock on the wall"
 )]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString, OsString};
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -102,12 +103,16 @@ fn line(name: &str, wall: Duration, limit: Duration, rest: &str) {
     );
 }
 
-/// `posix_spawn` and `waitpid` of `sh -c :`, nothing else: the limit of a new shell a step.
+/// `posix_spawn` and `waitpid` of `sh -c :` with the environment that all others inherit too, nothing else: the limit
+/// of a new shell a step.
 fn bare(count: usize) {
     let argv = [c"sh", c"-c", c":"].map(CString::from);
     let program = c"/bin/sh";
+    let entry = |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
+    let inherited: Vec<CString> = std::env::vars_os().map(|it| CString::new(entry(it)).unwrap()).collect();
+    let env: Vec<&CStr> = inherited.iter().map(CString::as_c_str).collect();
     for _ in 0..count {
-        let pid = spawn(Spawn { program, argv: &argv, env: &[], dir: None, descriptors: &[] }).unwrap();
+        let pid = spawn(Spawn { program, argv: &argv, env: &env, dir: None, descriptors: &[] }).unwrap();
         let pid = rustix::process::Pid::from_raw(pid.cast_signed());
         rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).unwrap();
     }

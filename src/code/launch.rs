@@ -13,8 +13,12 @@ const LONG: usize = 100 * 1024;
 /// Linux takes 2 MiB for all of them together, the inherited environment included.
 const MANY: usize = 512 * 1024;
 
-/// Above this line the padding that keeps line numbers right would cost more than it tells.
+/// Up to this line, empty lines before the code make a shell count as the scenario does. Above it they would cost more
+/// than they tell, and the line stands in the name instead.
 const PADDED: u32 = 5_000;
+
+/// The same for code of one line, where the name alone is as exact.
+const PADDED_LINE: u32 = 100;
 
 /// Waits for the line that releases; when there is nobody left to send one, it runs nothing.
 const HOLD: &str = "read -r MS_GO <&8 || exit 125; exec 8<&-; unset MS_GO; ";
@@ -82,7 +86,8 @@ fn shell(interpreter: &Interpreter, launch: Launch<'_>) -> Result<Command, Strin
     if let Some(at) = values.iter().position(|value| value.contains(&0)) {
         return Err(format!("the value of hole {} holds a NUL byte, which a shell cannot take: use a file", at + 1));
     }
-    let padded = launch.line <= PADDED;
+    let several = launch.text.contains('\n');
+    let padded = launch.line <= if several { PADDED } else { PADDED_LINE };
     let above = if padded { launch.line.saturating_sub(1) } else { 0 };
     let above = "\n".repeat(above as usize);
     let long_code = launch.text.len() + above.len() > LONG;
@@ -105,7 +110,11 @@ fn shell(interpreter: &Interpreter, launch: Launch<'_>) -> Result<Command, Strin
     } else {
         format!("{load}{hold}{above}{}", launch.text)
     };
-    let name = if padded { launch.file.to_owned() } else { format!("{}:{}+", launch.file, launch.line) };
+    let name = match (padded, several) {
+        (true, _) => launch.file.to_owned(),
+        (false, true) => format!("{}:{}+", launch.file, launch.line),
+        (false, false) => format!("{}:{}", launch.file, launch.line),
+    };
     let mut argv = words(interpreter);
     argv.extend(launch.strict.then(|| b"-e".to_vec()));
     argv.extend([b"-c".to_vec(), code.into_bytes(), name.into_bytes()]);
