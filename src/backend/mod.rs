@@ -17,6 +17,9 @@ use crate::engine::{End, Stop};
 use crate::event::{Channel, Leak};
 use crate::plan::StepId;
 
+/// How much is kept of one channel for a `let`.
+pub(crate) const KEPT: usize = 16 << 20;
+
 /// A future without a name.
 pub type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -19,7 +19,7 @@ use tokio::task::yield_now;
 const PIECE: usize = 256 << 10;
 
 /// Copies `from` to `to`; a `/` at the end of `to` means the folder to put it into. Parents are made.
-pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), String> {
+pub(in crate::backend) async fn copy(from: &Path, to: &Path) -> Result<(), String> {
     let found = fs::metadata(from).map_err(|error| format!("cannot read {}: {}", from.display(), reason(&error)))?;
     let target = target(from, to)?;
     if let Some(parent) = target.parent() {

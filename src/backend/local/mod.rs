@@ -1,6 +1,6 @@
 //! Streams of this machine. Each step is a process in a session and a group of its own.
 
-mod copy;
+pub(super) mod copy;
 mod environment;
 mod kin;
 mod launch;

@@ -11,12 +11,10 @@ use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::backend::{Told, Voice};
+use crate::backend::{KEPT, Told, Voice};
 use crate::event::Channel;
 use crate::sys;
 
-/// How much is kept of one channel for a `let`.
-const KEPT: usize = 16 << 20;
 /// The largest piece, and the size of a new pipe: a piece of this size says that the process is busy.
 const PIECE: usize = 64 << 10;
 /// The size of the pipe of a busy process.

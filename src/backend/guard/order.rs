@@ -1,0 +1,155 @@
+//! What the guard is told: lines of shell code that it evaluates. Whatever stands in a value, it stays a value.
+
+use crate::backend::Job;
+
+/// The command that every line is opened with: it reads the text of what it is to become, up to a line with a dot.
+pub(super) const BOOT: &str = "exec sh -c 'n=$(printf \"\\n.\"); n=${n%.}; g=; while IFS= read -r l; do case $l in .) break;; esac; g=$g$l$n; done; eval \"$g\"'";
+
+/// Longer contents of stdin or a script travel as a file beforehand: a shell reads its orders byte by byte.
+pub(super) const LONG: usize = 64 << 10;
+
+/// What a job reads from one of its descriptors.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content<'a> {
+    Nothing,
+    Bytes(&'a [u8]),
+    /// The path of a file at the far end.
+    File(&'a str),
+}
+
+/// The guard without what is written for people only.
+pub(super) fn guard() -> String {
+    let lines = include_str!("guard.sh").lines().map(str::trim_start);
+    lines.filter(|line| !line.starts_with('#') && !line.is_empty()).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The order to run a job with these variables.
+pub(super) fn job(
+    job: &Job,
+    env: &[(&str, &[u8])],
+    stdin: Content<'_>,
+    script: Content<'_>,
+) -> Result<Vec<u8>, String> {
+    let mut order = Vec::new();
+    order.extend_from_slice(b"x(){ export");
+    for (name, value) in env {
+        if !is_name(name) {
+            return Err(format!(
+                "the environment variable `{name}` cannot be set here: a shell takes letters, digits and _"
+            ));
+        }
+        order.push(b' ');
+        order.extend_from_slice(name.as_bytes());
+        order.push(b'=');
+        quote(&mut order, value);
+    }
+    order.extend_from_slice(b"; }; ");
+    if let Some(dir) = &job.dir {
+        order.extend_from_slice(b"d=");
+        quote(&mut order, dir.as_bytes());
+        order.extend_from_slice(b"; ");
+    }
+    if let Some(user) = &job.user {
+        order.extend_from_slice(b"u=");
+        quote(&mut order, user.as_bytes());
+        let names: Vec<&str> = env.iter().map(|(name, _)| *name).collect();
+        order.extend_from_slice(format!("; v={}; ", names.join(",")).as_bytes());
+    }
+    if job.staged {
+        order.extend_from_slice(b"h=h; ");
+    }
+    content(&mut order, "stdin", "i", stdin);
+    content(&mut order, "script", "s", script);
+    order.extend_from_slice(b"job");
+    for word in &job.command.argv {
+        if word.contains(&0) {
+            return Err("an argument holds a NUL byte, which no process can be given".to_owned());
+        }
+        order.push(b' ');
+        quote(&mut order, word);
+    }
+    order.push(b'\n');
+    Ok(order)
+}
+
+fn content(order: &mut Vec<u8>, name: &str, flag: &str, content: Content<'_>) {
+    match content {
+        Content::Nothing => return,
+        Content::Bytes(bytes) => {
+            order.extend_from_slice(format!("{name}(){{ printf %b '").as_bytes());
+            for byte in bytes {
+                match byte {
+                    b'\'' | b'\\' | 0..=0x1f | 0x7f.. => order.extend_from_slice(format!("\\0{byte:03o}").as_bytes()),
+                    _ => order.push(*byte),
+                }
+            }
+            order.push(b'\'');
+        }
+        Content::File(path) => {
+            order.extend_from_slice(format!("{name}(){{ cat -- ").as_bytes());
+            quote(order, path.as_bytes());
+        }
+    }
+    order.extend_from_slice(format!("; }}; {flag}={flag}; ").as_bytes());
+}
+
+/// `bytes` as one word of shell code, on one line: the guard holds a newline in `n`.
+pub(super) fn quote(order: &mut Vec<u8>, bytes: &[u8]) {
+    order.push(b'\'');
+    for byte in bytes {
+        match byte {
+            b'\'' => order.extend_from_slice(b"'\\''"),
+            b'\n' => order.extend_from_slice(b"'\"$n\"'"),
+            _ => order.push(*byte),
+        }
+    }
+    order.push(b'\'');
+}
+
+/// The same as text.
+pub(super) fn quoted(text: &str) -> String {
+    let mut order = Vec::new();
+    quote(&mut order, text.as_bytes());
+    String::from_utf8_lossy(&order).into_owned()
+}
+
+fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Command;
+
+    #[test]
+    fn an_order_is_one_line_whatever_it_holds() {
+        let argv = ["sh", "-c", "echo 'a'\nb"].map(|word| word.as_bytes().to_vec()).to_vec();
+        let job = Job {
+            step: crate::plan::StepId(0),
+            command: Command { argv, ..Command::default() },
+            dir: Some("a dir".into()),
+            user: None,
+            staged: true,
+            watched: false,
+            capture: false,
+        };
+        let order = super::job(&job, &[("A", b"1\n2")], Content::Bytes(b"x\0'\n"), Content::File("/t/1")).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&order),
+            "x(){ export A='1'\"$n\"'2'; }; d='a dir'; h=h; stdin(){ printf %b 'x\\0000\\0047\\0012'; }; i=i; \
+             script(){ cat -- '/t/1'; }; s=s; job 'sh' '-c' 'echo '\\''a'\\'''\"$n\"'b'\n"
+        );
+        let said = super::job(&job, &[("A.B", b"")], Content::Nothing, Content::Nothing).unwrap_err();
+        assert_eq!(said, "the environment variable `A.B` cannot be set here: a shell takes letters, digits and _");
+    }
+
+    #[test]
+    fn the_guard_travels_without_its_comments() {
+        let text = guard();
+        assert!(!text.contains("# "), "{text}");
+        assert!(!text.lines().any(|line| line == "."), "a dot would end it");
+    }
+}

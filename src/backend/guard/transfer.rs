@@ -1,0 +1,208 @@
+//! Files and folders on their way: an archive streams between `tar` at the far end and this machine.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use tar::{Archive, Builder, EntryType, HeaderMode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
+use tokio::task::spawn_blocking;
+
+use super::order::{BOOT, quoted};
+use super::{Far, Line};
+use crate::backend::local::copy::copy;
+
+/// What is taken from an archive.
+const TAKEN: [EntryType; 5] =
+    [EntryType::Regular, EntryType::Continuous, EntryType::Directory, EntryType::Symlink, EntryType::Link];
+
+/// The most that the far end may say of what went wrong.
+const SAID: u64 = 4 << 10;
+
+impl Far {
+    /// Writes `content` to a file of the stream's own folder; its path there.
+    pub(super) async fn upload(&self, content: &[u8]) -> Result<String, String> {
+        let path = format!("{}/.{}", self.folder(), self.number());
+        let mut line = self.raw(&format!("umask 077; cat >{}", quoted(&path))).await?;
+        let sent = line.stdin.write_all(content).await;
+        finish(line, sent.map_err(|error| error.to_string())).await?;
+        Ok(path)
+    }
+
+    /// Copies a file or a folder of this machine to the far end; see [`crate::backend::Session::put`].
+    pub(super) async fn put(&self, from: PathBuf, to: String) -> Result<(), String> {
+        let found = fs::metadata(&from).map_err(|error| format!("cannot read {}: {error}", from.display()))?;
+        if !found.is_dir() && !found.is_file() {
+            return Err(format!("{} is neither a file nor a folder", from.display()));
+        }
+        let (folder, name) = target(&from, &to)?;
+        let refuse = if found.is_dir() { "-f" } else { "-d" };
+        let (shown, quoted_name) = (quoted(&to), quoted(&format!("./{name}")));
+        let word = if found.is_dir() { "file, not a folder" } else { "folder: to copy into it, end it with `/`" };
+        // `-o`: files belong to who runs the step, not to whom the numbers of this machine would name there.
+        let script = format!(
+            "mkdir -p -- {folder} && cd -- {folder} || exit 1; \
+             if [ {refuse} {quoted_name} ]; then printf '%s is a {word}' {shown} >&2; exit 1; fi; exec tar -xpof -",
+            folder = quoted(&folder),
+        );
+        let mut line = self.raw(&script).await?;
+        let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).map_err(no_pipe)?;
+        let packing = spawn_blocking(move || pack(&from, &name, File::from(ours)));
+        let sent = send(&mut line, File::from(theirs)).await;
+        let packed = packing.await.map_err(|error| error.to_string())?;
+        // Where the far end has gone, its reason counts, and not that the archive could not be written on.
+        finish(line, packed.map_err(|error| error.to_string()).and(sent)).await
+    }
+
+    /// Copies a file or a folder of the far end to this machine; see [`crate::backend::Session::get`].
+    pub(super) async fn get(&self, from: String, to: PathBuf) -> Result<(), String> {
+        let script = format!(
+            "f={}; [ -e \"$f\" ] || {{ printf '%s does not exist' \"$f\" >&2; exit 1; }}; \
+             [ -d \"$f\" ] || [ -f \"$f\" ] || {{ printf '%s is neither a file nor a folder' \"$f\" >&2; exit 1; }}; \
+             [ -L \"$f\" ] && f=$(readlink -f -- \"$f\"); f=${{f%/}}; \
+             case $f in */*) cd -- \"${{f%/*}}/\" || exit 1;; esac; exec tar -cf - -- \"./${{f##*/}}\"",
+            quoted(&from),
+        );
+        let name = Path::new(&from).file_name().unwrap_or(OsStr::new("files")).to_owned();
+        let (mut stdout, line) = self.raw(&script).await?.split();
+        let stage = Stage::make(&self.place_of_files())?;
+        let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).map_err(no_pipe)?;
+        let inside = stage.0.clone();
+        let unpacking = spawn_blocking(move || unpack(File::from(theirs), &inside, &name));
+        let received = async {
+            let mut ours = pipe::Sender::from_file(File::from(ours))?;
+            tokio::io::copy(&mut stdout, &mut ours).await
+        };
+        let received = received.await.map_err(|error| error.to_string());
+        let unpacked = unpacking.await.map_err(|error| error.to_string())?;
+        finish(line, received.map(drop)).await?;
+        let found = unpacked.map_err(|error| format!("cannot unpack {from}: {error}"))?;
+        copy(&found, &to).await
+    }
+
+    /// A line on which `script` runs, with nothing but its own stdin, stdout and stderr.
+    async fn raw(&self, script: &str) -> Result<Line, String> {
+        let mut line = self.dial(BOOT).await?;
+        // The status stands at the end of stderr: the way there may not carry it.
+        let text = format!("({script}); echo \"=$?\" >&2\n.\n");
+        let told = line.stdin.write_all(text.as_bytes()).await;
+        told.map_err(|error| format!("the line to the far end broke: {error}"))?;
+        Ok(line)
+    }
+}
+
+impl Line {
+    /// Its stdout, and the rest.
+    fn split(self) -> (Box<dyn tokio::io::AsyncRead + Send + Sync + Unpin>, Self) {
+        let nothing = Box::new(tokio::io::empty());
+        (self.stdout, Self { stdin: self.stdin, stdout: nothing, stderr: self.stderr, end: self.end })
+    }
+}
+
+async fn send(line: &mut Line, from: File) -> Result<(), String> {
+    let mut from = pipe::Receiver::from_file(from).map_err(|error| error.to_string())?;
+    tokio::io::copy(&mut from, &mut line.stdin).await.map(drop).map_err(|error| error.to_string())
+}
+
+/// Ends the input of a line and takes what its script says of how it went; `sent` is how it went here.
+async fn finish(mut line: Line, sent: Result<(), String>) -> Result<(), String> {
+    let _ = line.stdin.shutdown().await;
+    drop(line.stdin);
+    let mut said = Vec::new();
+    let mut stdout = line.stdout;
+    let mut rest = tokio::io::sink();
+    let mut stderr = line.stderr.take(SAID);
+    let (read, _) = tokio::join!(stderr.read_to_end(&mut said), tokio::io::copy(&mut stdout, &mut rest));
+    read.map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&said);
+    let said = said.trim_end();
+    match said.rsplit_once('=').map(|(words, status)| (words.trim(), status)) {
+        Some((_, "0")) => sent,
+        Some(("", status)) => Err(format!("the far end ended with status {status}")),
+        Some((words, _)) => Err(words.to_owned()),
+        None => Err(line.end.await.unwrap_or_else(|| "the line to the far end broke".to_owned())),
+    }
+}
+
+/// The folder at the far end, and the name in it.
+fn target(from: &Path, to: &str) -> Result<(String, String), String> {
+    if let Some(folder) = to.strip_suffix('/') {
+        let name = from.file_name().ok_or_else(|| format!("{} has no name to copy it under", from.display()))?;
+        let name = name.to_str().ok_or_else(|| format!("the name of {} is not UTF-8: give it one", from.display()))?;
+        return Ok((if folder.is_empty() { "/".into() } else { folder.into() }, name.to_owned()));
+    }
+    let (folder, name) = to.rsplit_once('/').unwrap_or((".", to));
+    Ok((if folder.is_empty() { "/".into() } else { folder.into() }, name.to_owned()))
+}
+
+fn pack(from: &Path, name: &str, to: File) -> io::Result<()> {
+    let mut builder = Builder::new(io::BufWriter::new(to));
+    builder.mode(HeaderMode::Complete);
+    builder.follow_symlinks(false);
+    // The name at the top may be a link: what it leads to is meant.
+    let from = from.canonicalize()?;
+    if from.is_dir() {
+        builder.append_dir_all(Path::new(".").join(name), &from)?;
+    } else {
+        builder.append_path_with_name(&from, Path::new(".").join(name))?;
+    }
+    builder.into_inner()?.into_inner()?;
+    Ok(())
+}
+
+/// Unpacks into a fresh folder, and says where what stands at the top of the archive now is: under `name`. What
+/// would leave the folder, and what is neither file, folder nor link, is refused.
+fn unpack(from: File, into: &Path, name: &OsStr) -> io::Result<PathBuf> {
+    let mut archive = Archive::new(from);
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_mtime(true);
+    archive.set_unpack_xattrs(false);
+    let mut top: Option<OsString> = None;
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let shown = path.display();
+        if !TAKEN.contains(&entry.header().entry_type()) {
+            return Err(io::Error::other(format!("{shown} is neither a file, a folder nor a link")));
+        }
+        top = top.or_else(|| path.iter().find(|part| *part != "." && *part != "/").map(OsStr::to_owned));
+        if !entry.unpack_in(into)? {
+            return Err(io::Error::other(format!("{shown} leads out of its folder")));
+        }
+    }
+    // The far end may wait to write what it pads its archive with.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    let top = top.ok_or_else(|| io::Error::other("nothing came"))?;
+    if top == name {
+        return Ok(into.join(top));
+    }
+    let named = into.join(".named");
+    fs::create_dir(&named)?;
+    fs::rename(into.join(top), named.join(name))?;
+    Ok(named.join(name))
+}
+
+/// A private folder that goes when it is dropped.
+struct Stage(PathBuf);
+
+impl Stage {
+    fn make(path: &Path) -> Result<Self, String> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| format!("cannot make the folder {}: {error}", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn no_pipe(error: rustix::io::Errno) -> String {
+    format!("this machine has no room for one more pipe: {error}")
+}
