@@ -3,6 +3,7 @@
 pub mod guard;
 pub mod local;
 pub mod scripted;
+pub mod ssh;
 
 use std::future::Future;
 use std::path::PathBuf;

@@ -16,7 +16,9 @@ use super::secrets::{Secrets, secrets};
 use super::view::{FRAME, View};
 use super::{Console, Scenarios, WRONG};
 use crate::backend::Backend;
+use crate::backend::guard::{LEASE, Patience};
 use crate::backend::local::LocalBackend;
+use crate::backend::ssh::SshBackend;
 use crate::check::Checked;
 use crate::diagnostic::{Code, Diagnostic, Form, Sources, render};
 use crate::engine::Limits;
@@ -31,6 +33,12 @@ use crate::syntax::{Value, parse_expression};
 
 /// How much of one step's output on one channel is kept in the run's folder.
 const KEPT: u64 = 64 << 20;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The shortest lease.
+const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
 /// So many batches of records may wait to be written; then the run waits.
 const BATCHES: usize = 128;
@@ -58,6 +66,9 @@ pub(super) struct Exec {
     /// What all timeouts are multiplied by.
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor, env = "MSTREAM_TIMEOUT_SCALE")]
     timeout_scale: u32,
+    /// How long what runs on other machines lives on when they hear nothing of mstream any more; at least 3s.
+    #[arg(long, value_name = "DURATION", default_value = LEASE, value_parser = lease, env = "MSTREAM_LEASE")]
+    lease: Duration,
     /// What to write while it runs.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -73,6 +84,12 @@ enum Format {
     Human,
     /// Every event on stdout as it happens, a line each.
     Jsonl,
+}
+
+/// A lease; a shorter one could end a run that only stutters.
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text)?;
+    if lease < SHORTEST_LEASE { Err("a lease is at least 3s long".to_owned()) } else { Ok(lease) }
 }
 
 /// `5m`, as the language writes it.
@@ -170,7 +187,7 @@ fn prepared(it: &Exec, path: &Path, found: Checked, console: &Console) -> Result
 /// Streams of a kind that the language knows and this version cannot open.
 fn without_backend(plan: &Plan) -> Vec<Diagnostic> {
     let busy = plan.streams.values().filter(|stream| stream.timeline.start < stream.cleanup.end);
-    let missing = busy.filter(|stream| &*stream.kind != "local").map(|stream| {
+    let missing = busy.filter(|stream| &*stream.kind == "docker").map(|stream| {
         let message = format!("this version of mstream cannot open `{}` streams yet", stream.kind);
         let help = format!("run it on this machine: --stream {}=local:", stream.name);
         Diagnostic::new(Code::UnknownKind, stream.span, message).help(help)
@@ -307,12 +324,14 @@ fn drive(
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     // Where nothing runs, nobody needs a folder.
     let tmp = if scenario.plan.steps.is_empty() { None } else { Some(Tmp::make(&folder.id)?) };
+    let tmp_path = tmp.as_ref().map(|tmp| tmp.path.clone()).unwrap_or_default();
+    let patience = Patience { connect: CONNECT.saturating_mul(it.timeout_scale) / 100, lease: it.lease };
     let local: Arc<dyn Backend> = Arc::new(LocalBackend::new(environment()));
-    let backends = IndexMap::from([(Arc::from("local"), local)]);
+    let ssh: Arc<dyn Backend> = Arc::new(SshBackend::new(tmp_path.join(".ssh"), patience));
+    let backends = IndexMap::from([(Arc::from("local"), local), (Arc::from("ssh"), ssh)]);
     let base = scenario.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let base = base.canonicalize().map_err(|error| format!("cannot find `{}`: {error}", base.display()))?;
     let files = folder.path.join("files");
-    let tmp_path = tmp.as_ref().map(|tmp| tmp.path.clone()).unwrap_or_default();
     let home = Home { id: Arc::clone(&folder.id), folder: base, tmp: tmp_path, files, keep: KEPT };
     runtime.block_on(async {
         let (stops, asked) = mpsc::channel(4);

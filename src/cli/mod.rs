@@ -1,5 +1,6 @@
 //! The command line: files, terminal, environment, signals and exit codes. Nothing else in the house touches them.
 
+mod askpass;
 mod check;
 mod exec;
 mod explain;
@@ -101,6 +102,9 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Runs the command that the command line names; its exit code.
 pub fn main() -> ExitCode {
+    if let Some(code) = askpass::answer() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

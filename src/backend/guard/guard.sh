@@ -91,6 +91,7 @@ bye() {
 quit() {
   [ "$D" ] && rm -rf -- "$D"
   kill "$W"
+  say Q
   exit
 }
 

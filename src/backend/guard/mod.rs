@@ -26,8 +26,8 @@ use self::line::{Control, Guarded, Heard, Prelude};
 use super::{Job, Orders, Place, Session, Task, Voice};
 use crate::event::Leak;
 
-/// Without a sign of life for so long, a guard ends all that it has started.
-pub const LEASE: Duration = Duration::from_secs(30);
+/// Without a sign of life for so long, a guard ends all that it has started, unless it is told otherwise.
+pub const LEASE: &str = "30s";
 
 /// How long the far end may take to tidy up.
 const TIDYING: Duration = Duration::from_secs(10);
@@ -77,17 +77,12 @@ pub struct Far {
     numbers: AtomicUsize,
 }
 
-/// The session that [`Far::open`] gives.
+/// A session over [`Far`].
 struct FarSession(Arc<Far>);
 
 impl Far {
-    /// Opens a stream over `transport`; `host` is the address that others can use.
-    pub async fn open(
-        transport: Arc<dyn Transport>,
-        place: Place,
-        host: Arc<str>,
-        patience: Patience,
-    ) -> Result<Arc<dyn Session>, String> {
+    /// Opens a stream over `transport`.
+    pub async fn open(transport: Arc<dyn Transport>, place: Place, patience: Patience) -> Result<Self, String> {
         let token = random();
         let env = vec![("MSTREAM_RUN", place.run.to_string()), ("MSTREAM_STREAM", place.name.to_string())];
         let cookies = format!("{token}.");
@@ -100,8 +95,14 @@ impl Far {
         let first = line.control.clone();
         let idle = Mutex::new(vec![line]);
         let numbers = AtomicUsize::new(1);
-        let far = Self { transport, host, place, patience, token, first, folder, idle, numbers };
-        Ok(Arc::new(FarSession(Arc::new(far))))
+        let host = Arc::clone(&place.name);
+        Ok(Self { transport, host, place, patience, token, first, folder, idle, numbers })
+    }
+
+    /// The session; `host` is the address that others can use.
+    pub fn reached_at(mut self, host: Arc<str>) -> Arc<dyn Session> {
+        self.host = host;
+        Arc::new(FarSession(Arc::new(self)))
     }
 
     /// A line that runs no job: one that is there, else a new one.
@@ -178,7 +179,7 @@ impl Far {
         }
         let tidying = async {
             for line in &mut lines {
-                while !matches!(line.hear().await, Heard::Gone(_)) {}
+                while !matches!(line.hear().await, Heard::Gone(_) | Heard::Frame(_, b'Q', _)) {}
             }
         };
         let _ = timeout(TIDYING, tidying).await;

@@ -95,7 +95,7 @@ impl Stream {
         let children = Arc::default();
         let pipes = Pipes { shell, home: root.path().to_owned(), children: Arc::clone(&children) };
         let patience = Patience { connect: Duration::from_secs(20), lease: Duration::from_secs(lease) };
-        let session = Far::open(Arc::new(pipes), place, "there".into(), patience).await.unwrap();
+        let session = Far::open(Arc::new(pipes), place, patience).await.unwrap().reached_at("there".into());
         Self { shell: shell.join(" "), root, session, children }
     }
 

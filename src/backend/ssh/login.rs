@@ -1,0 +1,185 @@
+//! Whom to log in as, and where: the keys of a stream, checked, and the arguments that `ssh` gets for them.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::backend::Place;
+use crate::syntax::Value;
+
+/// What every connection is told. The user's own configuration decides the rest.
+const ALWAYS: [&str; 13] = [
+    "ControlMaster=yes",
+    "ControlPersist=no",
+    "ServerAliveInterval=5",
+    "ServerAliveCountMax=3",
+    "ConnectionAttempts=1",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "ClearAllForwardings=yes",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
+    "RequestTTY=no",
+    "EscapeChar=none",
+    "LogLevel=INFO",
+];
+
+/// A login that has been checked.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Login {
+    /// As the user wrote it.
+    pub(super) host: Arc<str>,
+    /// The arguments of `ssh` up to the host, the ones of the control socket and the log left out. Streams for which
+    /// they are the same share connections.
+    pub(super) words: Vec<String>,
+    /// What answers when a password is asked for.
+    pub(super) password: Option<Arc<str>>,
+    /// For messages: `user@host:port`.
+    pub(super) shown: String,
+}
+
+impl Login {
+    /// The login that the keys of `place` describe. The error says which key is wrong.
+    pub(super) fn of(place: &Place, connect: std::time::Duration) -> Result<Self, String> {
+        let mut it = Self { host: "".into(), words: Vec::new(), password: None, shown: String::new() };
+        for option in ALWAYS {
+            it.option(option);
+        }
+        it.option(&format!("ConnectTimeout={}", connect.as_secs().max(1)));
+        let (mut user, mut port, mut host_key) = (String::new(), String::new(), "yes");
+        for (key, value) in &place.keys {
+            let text = value.to_string();
+            match &**key {
+                "host" => it.host = name("host", &text, ":.-_%")?.into(),
+                "user" => user = name("user", &text, ".-_@+$\\")?,
+                "port" => port = number(value, &text)?,
+                "key" => {
+                    it.words.extend(["-i".to_owned(), path(place, "key", &text)?]);
+                    it.option("IdentitiesOnly=yes");
+                }
+                "password" => it.password = Some(text.into()),
+                "config" => it.words.extend(["-F".to_owned(), path(place, "config", &text)?]),
+                "known_hosts" => it.option(&format!("UserKnownHostsFile=\"{}\"", path(place, "known_hosts", &text)?)),
+                "host_key" => host_key = policy(&text)?,
+                "jump" => it.words.extend(["-J".to_owned(), name("jump", &text, ":.-_%@,[]")?]),
+                other => return Err(format!("an ssh stream has no key `{other}`")),
+            }
+        }
+        if it.host.is_empty() {
+            return Err("an ssh stream needs a `host`".to_owned());
+        }
+        it.option(&format!("StrictHostKeyChecking={host_key}"));
+        it.option(if it.password.is_some() { "BatchMode=no" } else { "BatchMode=yes" });
+        it.option("NumberOfPasswordPrompts=1");
+        it.shown = it.host.to_string();
+        if !user.is_empty() {
+            it.shown = format!("{user}@{}", it.shown);
+            it.words.extend(["-l".to_owned(), user]);
+        }
+        if !port.is_empty() {
+            it.shown = format!("{}:{port}", it.shown);
+            it.words.extend(["-p".to_owned(), port]);
+        }
+        Ok(it)
+    }
+
+    fn option(&mut self, option: &str) {
+        self.words.extend(["-o".to_owned(), option.to_owned()]);
+    }
+
+    /// Whether the host is an address, which no configuration names otherwise.
+    pub(super) fn is_address(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok()
+    }
+}
+
+/// A name that nobody takes for an option, for more than one word, or for code.
+fn name(key: &str, text: &str, also: &str) -> Result<String, String> {
+    let good = |letter: char| letter.is_alphanumeric() || also.contains(letter);
+    if text.is_empty() || text.starts_with('-') || !text.chars().all(good) {
+        return Err(format!("`{text}` cannot be the `{key}` of an ssh stream"));
+    }
+    Ok(text.to_owned())
+}
+
+fn number(value: &Value, text: &str) -> Result<String, String> {
+    let port = text.parse::<u16>().ok().filter(|port| *port > 0);
+    port.map(|port| port.to_string()).ok_or_else(|| format!("`port` is a number from 1 to 65535, and not {value}"))
+}
+
+/// A path, relative ones beside the scenario; `~` is left to `ssh`.
+fn path(place: &Place, key: &str, text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(['"', '\n', '\0']) {
+        return Err(format!("`{key}` is not a path: {text:?}"));
+    }
+    if text.starts_with('~') || Path::new(text).is_absolute() {
+        return Ok(text.to_owned());
+    }
+    Ok(place.folder.join(text).to_string_lossy().into_owned())
+}
+
+/// How strictly the key of a host is checked: always, or always but the first time.
+fn policy(text: &str) -> Result<&'static str, String> {
+    match text {
+        "yes" | "true" | "strict" => Ok("yes"),
+        "accept-new" => Ok("accept-new"),
+        other => {
+            Err(format!("`host_key` is \"yes\" or \"accept-new\", and not \"{other}\": host keys are always checked"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn login(keys: &[(&str, &str)]) -> Result<Login, String> {
+        let keys = keys.iter().map(|(key, value)| ((*key).into(), Value::Text((*value).into()))).collect();
+        let place =
+            Place { name: "web".into(), keys, run: "r1".into(), folder: "/scenario".into(), tmp: "/tmp/r1/web".into() };
+        Login::of(&place, Duration::from_secs(10))
+    }
+
+    #[test]
+    fn keys_become_arguments() {
+        let it = login(&[
+            ("host", "foo.example.com"),
+            ("user", "tester"),
+            ("port", "2222"),
+            ("key", "keys/id"),
+            ("known_hosts", "/etc/known hosts"),
+            ("host_key", "accept-new"),
+            ("jump", "me@gate:22,other"),
+        ]);
+        let it = it.unwrap();
+        let words = it.words.join(" ");
+        assert!(words.contains("-i /scenario/keys/id -o IdentitiesOnly=yes"), "{words}");
+        assert!(words.contains("-o UserKnownHostsFile=\"/etc/known hosts\" -J me@gate:22,other"), "{words}");
+        assert!(words.ends_with("-o NumberOfPasswordPrompts=1 -l tester -p 2222"), "{words}");
+        assert!(words.contains("-o StrictHostKeyChecking=accept-new -o BatchMode=yes"), "{words}");
+        assert_eq!(it.shown, "tester@foo.example.com:2222");
+    }
+
+    #[test]
+    fn what_could_be_an_option_or_code_is_refused() {
+        for (key, value) in [
+            ("host", "-oProxyCommand=reboot"),
+            ("host", "a b"),
+            ("host", ""),
+            ("user", "-l"),
+            ("user", "a;b"),
+            ("jump", "-oProxyCommand=x"),
+            ("port", "0"),
+            ("port", "ssh"),
+            ("key", "a\"b"),
+            ("host_key", "no"),
+            ("host_key", "off"),
+        ] {
+            let said = login(&[("host", "here"), (key, value)]).unwrap_err();
+            assert!(said.contains(&format!("`{key}`")), "{said}");
+        }
+        assert_eq!(login(&[]).unwrap_err(), "an ssh stream needs a `host`");
+    }
+}

@@ -1,0 +1,112 @@
+//! Streams on other hosts, through the user's own OpenSSH: its configuration, agent, jump hosts and known hosts.
+
+mod askpass;
+mod login;
+mod master;
+mod reason;
+
+use std::io::Read as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use askpass::{SOCKET as ASKPASS_SOCKET, ask};
+use tokio::process::Command;
+
+use self::login::Login;
+use self::master::Host;
+use super::guard::{Far, Line, Patience, Transport};
+use super::{Backend, Place, Session, Task};
+
+/// Opens streams on ssh hosts.
+#[derive(Debug)]
+pub struct SshBackend {
+    folder: PathBuf,
+    patience: Patience,
+    hosts: Mutex<Vec<Arc<Host>>>,
+    /// Names the sockets.
+    numbers: Arc<AtomicUsize>,
+}
+
+/// The way to one host.
+struct Ssh(Arc<Host>);
+
+impl SshBackend {
+    /// Streams whose connections have their sockets and logs in `folder`, which the backend makes, and removes with
+    /// what is in it.
+    pub fn new(folder: PathBuf, patience: Patience) -> Self {
+        Self { folder, patience, hosts: Mutex::default(), numbers: Arc::default() }
+    }
+
+    /// The host of a login: one that is known, else a new one.
+    fn host(&self, login: Login) -> Result<Arc<Host>, String> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.iter().find(|host| host.login == login) {
+            return Ok(Arc::clone(host));
+        }
+        if hosts.is_empty() {
+            self.make_folder()?;
+        }
+        let host = Arc::new(Host::new(login, self.folder.clone(), self.patience.connect, Arc::clone(&self.numbers)));
+        hosts.push(Arc::clone(&host));
+        Ok(host)
+    }
+
+    fn make_folder(&self) -> Result<(), String> {
+        let shown = self.folder.display();
+        if !master::fits(&self.folder) {
+            return Err(format!("the path {shown} is too long for a socket: set TMPDIR to a shorter one"));
+        }
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
+        made.map_err(|error| format!("cannot make the folder {shown}: {error}"))
+    }
+}
+
+impl Drop for SshBackend {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Backend for SshBackend {
+    fn open(&self, place: Place) -> Task<Result<Arc<dyn Session>, String>> {
+        let host = Login::of(&place, self.patience.connect).and_then(|login| self.host(login));
+        let patience = self.patience;
+        Box::pin(async move {
+            let host = host?;
+            let address = address(&host.login);
+            let opening = Far::open(Arc::new(Ssh(Arc::clone(&host))), place, patience);
+            let (address, opened) = tokio::join!(address, opening);
+            opened.map(|far| far.reached_at(address))
+        })
+    }
+}
+
+impl Transport for Ssh {
+    fn dial(&self, command: &'static str) -> Task<Result<Line, String>> {
+        let host = Arc::clone(&self.0);
+        Box::pin(async move { host.dial(command).await })
+    }
+}
+
+/// The address of a host as others can use it: what the configuration of `ssh` says for an alias.
+async fn address(login: &Login) -> Arc<str> {
+    if login.is_address() {
+        return Arc::clone(&login.host);
+    }
+    let mut asking = Command::new("ssh");
+    asking.arg("-G").args(&login.words).args(["--", &login.host]);
+    asking.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let Ok(output) = asking.output().await else { return Arc::clone(&login.host) };
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines().find_map(|line| line.strip_prefix("hostname ")).map_or_else(|| Arc::clone(&login.host), Arc::from)
+}
+
+/// The text of a file of ours; nothing where there is none.
+fn read(path: &Path) -> String {
+    let mut text = Vec::new();
+    let _ = std::fs::File::open(path).and_then(|file| file.take(64 << 10).read_to_end(&mut text));
+    String::from_utf8_lossy(&text).into_owned()
+}

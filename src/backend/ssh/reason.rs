@@ -1,0 +1,80 @@
+//! What `ssh` says when it cannot connect, in words that say what to try.
+
+/// The last lines that `ssh` has logged.
+pub(super) fn last_words(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty() && !is_noise(line)).collect();
+    let from = lines.len().saturating_sub(3);
+    lines[from..].join("; ")
+}
+
+fn is_noise(line: &str) -> bool {
+    line.chars().all(|letter| letter == '@')
+        || line.starts_with("Warning: Permanently added")
+        || line.starts_with("** WARNING: connection is not using a post-quantum")
+        || line.starts_with("Pseudo-terminal will not be allocated")
+}
+
+/// Whether the host was too busy to take one more connection: then it is worth another try.
+pub(super) fn is_busy(said: &str) -> bool {
+    let early = ["kex_exchange_identification", "banner exchange", "Exceeded MaxStartups"];
+    early.iter().any(|words| said.contains(words))
+}
+
+/// Why `shown` cannot be reached, and what to try.
+pub(super) fn explain(shown: &str, said: &str) -> String {
+    let advice = [
+        (
+            "IDENTIFICATION HAS CHANGED",
+            "the host has another key than before: find out why, then remove the old one with `ssh-keygen -R`",
+        ),
+        (
+            "Host key verification failed",
+            "its key is not known: connect once by hand, name its `known_hosts`, or set `host_key = \"accept-new\"`",
+        ),
+        ("Permission denied", "name its `user` and `key`, load the key into the agent, or set a `password`"),
+        (
+            "Could not resolve hostname",
+            "is the name right? An ssh alias stands in ~/.ssh/config, or in the file that `config` names",
+        ),
+        ("Connection refused", "nothing listens there: is sshd running, and the `port` right?"),
+        ("timed out", "it does not answer: is it up, and reachable from here?"),
+        ("No route to host", "is it up, and in a network that is reachable from here?"),
+    ];
+    let advice = advice.iter().find(|(words, _)| said.contains(words)).map(|(_, advice)| *advice);
+    match advice {
+        Some(advice) => format!("cannot connect to {shown}: {said} ({advice})"),
+        None => format!("cannot connect to {shown}: {said}"),
+    }
+}
+
+/// Why the connection to `shown` is gone.
+pub(super) fn lost(shown: &str, said: &str) -> String {
+    if said.is_empty() {
+        format!("the connection to {shown} was lost")
+    } else {
+        format!("the connection to {shown} was lost: {said}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_comes_with_advice() {
+        let log = "Warning: Permanently added 'a' (ED25519) to the list of known hosts.\r\n\r\n\
+                   tester@a: Permission denied (publickey).\r\n";
+        assert_eq!(
+            explain("tester@a", &last_words(log)),
+            "cannot connect to tester@a: tester@a: Permission denied (publickey). \
+             (name its `user` and `key`, load the key into the agent, or set a `password`)"
+        );
+        assert_eq!(lost("a", ""), "the connection to a was lost");
+    }
+
+    #[test]
+    fn only_an_early_refusal_is_tried_again() {
+        assert!(is_busy("kex_exchange_identification: Connection closed by remote host"));
+        assert!(!is_busy("Permission denied (publickey)."));
+    }
+}
