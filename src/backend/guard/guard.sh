@@ -1,5 +1,5 @@
-# The guard: it stands at the far end of a line and runs one job after the other, in any POSIX shell. The command that
-# the line was opened with reads this text; after it come orders, a line each. Those that begin with a dot are for the
+# The guard: it stands at the far end of a line and runs one job after the other, in any POSIX shell. The shell
+# that the line was opened with reads this text; after it come orders, a line each. Those that begin with a dot are for the
 # listener, which hears them while a job runs; all others are for the runner. What the guard tells is framed: byte 30,
 # the nonce, a letter, words, a newline; on stderr too where a job is over, so that what belongs to it is told from what
 # follows.

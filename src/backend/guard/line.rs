@@ -90,11 +90,12 @@ impl Prelude {
     fn text(&self) -> String {
         let third = (self.lease / 3).as_secs().max(1);
         let first = if self.first { "D" } else { "" };
-        let mut text = format!("N={} L={third} C={} D={first}\n", self.nonce, self.cookies);
+        let own = format!("n='\n' N={} L={third} C={} D={first}\n", self.nonce, self.cookies);
+        let mut text = order::prologue() + &own;
         for (name, value) in &self.env {
             text.extend(["export ", name, "=", &order::quoted(value), "\n"]);
         }
-        text + &order::guard() + ".\n"
+        text + &order::guard()
     }
 }
 
@@ -107,7 +108,7 @@ impl Guarded {
     ) -> Result<(Self, String), String> {
         let patience = prelude.patience;
         let opening = async {
-            let line = transport.dial(order::BOOT).await?;
+            let line = transport.dial(order::SHELL).await?;
             let Line { stdin, stdout, stderr, end } = line;
             let (orders, queue) = mpsc::unbounded_channel();
             let (told, heard) = mpsc::channel(ON_ITS_WAY);

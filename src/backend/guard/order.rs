@@ -2,7 +2,12 @@
 
 use crate::backend::Job;
 
-/// The command that every line is opened with: it reads the text of what it is to become, up to a line with a dot.
+/// What a line with a guard is opened with: the shell takes the guard for its script, which is over before any order
+/// comes.
+pub(super) const SHELL: &str = "exec sh";
+
+/// What a line is opened with that has other things on its stdin behind its script, which ends with a dot on a line: some
+/// shells read ahead.
 pub(super) const BOOT: &str = "exec sh -c 'n=$(printf \"\\n.\"); n=${n%.}; g=; while IFS= read -r l; do case $l in .) break;; esac; g=$g$l$n; done; eval \"$g\"'";
 
 /// Longer contents of stdin or a script travel as a file beforehand: a shell reads its orders byte by byte.
@@ -17,10 +22,22 @@ pub(super) enum Content<'a> {
     File(&'a str),
 }
 
-/// The guard without what is written for people only.
+/// The guard without what is written for people only, as one command: it is read as a whole before it runs.
 pub(super) fn guard() -> String {
     let lines = include_str!("guard.sh").lines().map(str::trim_start);
-    lines.filter(|line| !line.starts_with('#') && !line.is_empty()).flat_map(|line| [line, "\n"]).collect()
+    let lines = lines.filter(|line| !line.starts_with('#') && !line.is_empty()).flat_map(|line| [line, "\n"]);
+    ["{\n"].into_iter().chain(lines).chain(["exit\n", END, "\n"]).collect()
+}
+
+/// The last line of the guard.
+const END: &str = "} # end";
+
+/// What comes before the guard. Bash does not run it well as a script that comes down its stdin, and is started anew.
+pub(super) fn prologue() -> String {
+    format!(
+        "[ \"$BASH_VERSION\" ] && exec \"$BASH\" -c 'g=; while IFS= read -r l; do g=\"$g$l\n\"; \
+         case $l in \"{END}\") break;; esac; done; eval \"$g\"'\n"
+    )
 }
 
 /// The order to run a job with these variables.
@@ -149,7 +166,6 @@ mod tests {
     #[test]
     fn the_guard_travels_without_its_comments() {
         let text = guard();
-        assert!(!text.contains("# "), "{text}");
-        assert!(!text.lines().any(|line| line == "."), "a dot would end it");
+        assert!(!text.trim_end().trim_end_matches(END).contains("# "), "{text}");
     }
 }

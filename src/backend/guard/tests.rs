@@ -29,10 +29,13 @@ struct Pipes {
 
 impl Transport for Pipes {
     fn dial(&self, command: &'static str) -> Task<Result<Line, String>> {
-        // What `exec sh -c '...'` would give to `sh`.
-        let text = command.strip_prefix("exec sh -c '").and_then(|text| text.strip_suffix('\'')).unwrap();
+        // What `exec sh ...` would give to `sh`.
+        let words = command.strip_prefix("exec sh").unwrap().trim();
         let mut process = Process::new(self.shell[0]);
-        process.args(&self.shell[1..]).args(["-c", text]).current_dir(&self.home);
+        process.args(&self.shell[1..]).current_dir(&self.home);
+        if let Some(text) = words.strip_prefix("-c '").and_then(|text| text.strip_suffix('\'')) {
+            process.args(["-c", text]);
+        }
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = process.spawn().unwrap();
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
