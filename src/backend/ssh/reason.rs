@@ -25,24 +25,24 @@ pub(super) fn explain(shown: &str, said: &str) -> String {
     let advice = [
         (
             "IDENTIFICATION HAS CHANGED",
-            "the host has another key than before: find out why, then remove the old one with `ssh-keygen -R`",
+            "The host has another key than before: find out why, then remove the old one with `ssh-keygen -R`",
         ),
         (
             "Host key verification failed",
-            "its key is not known: connect once by hand, name its `known_hosts`, or set `host_key = \"accept-new\"`",
+            "Its key is not known: connect once by hand, name its `known_hosts`, or set `host_key = \"accept-new\"`",
         ),
-        ("Permission denied", "name its `user` and `key`, load the key into the agent, or set a `password`"),
+        ("Permission denied", "Name its `user` and `key`, load the key into the agent, or set a `password`"),
         (
             "Could not resolve hostname",
-            "is the name right? An ssh alias stands in ~/.ssh/config, or in the file that `config` names",
+            "Is the name right? An ssh alias stands in ~/.ssh/config, or in the file that `config` names",
         ),
-        ("Connection refused", "nothing listens there: is sshd running, and the `port` right?"),
-        ("timed out", "it does not answer: is it up, and reachable from here?"),
-        ("No route to host", "is it up, and in a network that is reachable from here?"),
+        ("Connection refused", "Nothing listens there: is sshd running, and the `port` right?"),
+        ("timed out", "It does not answer: is it up, and reachable from here?"),
+        ("No route to host", "Is it up, and in a network that is reachable from here?"),
     ];
     let advice = advice.iter().find(|(words, _)| said.contains(words)).map(|(_, advice)| *advice);
     match advice {
-        Some(advice) => format!("cannot connect to {shown}: {said} ({advice})"),
+        Some(advice) => format!("cannot connect to {shown}: {}. {advice}", said.trim_end_matches('.')),
         None => format!("cannot connect to {shown}: {said}"),
     }
 }
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(
             explain("tester@a", &last_words(log)),
             "cannot connect to tester@a: tester@a: Permission denied (publickey). \
-             (name its `user` and `key`, load the key into the agent, or set a `password`)"
+             Name its `user` and `key`, load the key into the agent, or set a `password`"
         );
         assert_eq!(lost("a", ""), "the connection to a was lost");
     }
