@@ -1,6 +1,7 @@
 //! From a scenario to its graph: every stream's timeline is spelt out, then what meets is joined and checked.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
@@ -302,12 +303,16 @@ impl<'a> Builder<'a> {
         });
     }
 
-    /// The address of a stream where it is known beforehand.
+    /// The address of a stream where it is known beforehand. What a name stands for, the configuration of `ssh` says
+    /// when the stream is opened.
     pub(super) fn host(&self, stream: StreamId) -> Option<Arc<str>> {
         let it = &self.scenario.streams[stream];
         match &*it.kind {
             "local" => Some(LOCAL_HOST.into()),
-            "ssh" => it.keys.iter().find(|(name, _)| &*name.node == "host")?.1.as_text().cloned(),
+            "ssh" => {
+                let host = it.keys.iter().find(|(name, _)| &*name.node == "host")?.1.as_text()?;
+                host.parse::<IpAddr>().is_ok().then(|| host.clone())
+            }
             _ => None,
         }
     }

@@ -3,9 +3,12 @@
 #![expect(clippy::disallowed_methods, reason = "tests read and write the files of the project")]
 
 mod cases;
+mod conformance;
 mod examples;
 mod layers;
 mod markdown;
 mod run;
 mod spec;
+mod ssh;
+mod sshd;
 mod watchdog;

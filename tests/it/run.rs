@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use crate::watchdog::{BOUND, Watchdog};
 
 /// A run of mstream in a folder of its own, its events read from its stdout.
-struct Run {
+pub(crate) struct Run {
     child: Child,
     watchdog: Watchdog,
     events: BufReader<ChildStdout>,
@@ -21,7 +21,7 @@ struct Run {
 
 impl Run {
     /// Starts `mstream exec` of this text with `--format jsonl` and these options.
-    fn start(text: &str, options: &[&str]) -> Self {
+    pub(crate) fn start(text: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("test.ms"), text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
@@ -43,7 +43,7 @@ impl Run {
     }
 
     /// Reads on until an event of this kind whose text contains `words`.
-    fn until(&mut self, event: &str, words: &str) -> Json {
+    pub(crate) fn until(&mut self, event: &str, words: &str) -> Json {
         loop {
             let next = self.next().unwrap_or_else(|| panic!("no `{event}` with `{words}` came"));
             if next["event"] == event && next.to_string().contains(words) {
@@ -52,13 +52,13 @@ impl Run {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let done = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
         assert!(done.success());
     }
 
     /// The rest of the events, the exit status, and how long it took since the start. Nothing may be left.
-    fn end(mut self) -> Ended {
+    pub(crate) fn end(mut self) -> Ended {
         let pid = self.child.id();
         let events: Vec<Json> = std::iter::from_fn(|| self.next()).collect();
         let status = self.child.wait().unwrap();
@@ -75,15 +75,15 @@ impl Run {
 }
 
 /// A run that is over.
-struct Ended {
-    events: Vec<Json>,
-    status: ExitStatus,
-    took: Duration,
+pub(crate) struct Ended {
+    pub(crate) events: Vec<Json>,
+    pub(crate) status: ExitStatus,
+    pub(crate) took: Duration,
     folder: tempfile::TempDir,
 }
 
 impl Ended {
-    fn has(&self, event: &str, words: &str) -> bool {
+    pub(crate) fn has(&self, event: &str, words: &str) -> bool {
         self.events.iter().any(|it| it["event"] == event && it.to_string().contains(words))
     }
 }

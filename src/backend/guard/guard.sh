@@ -119,7 +119,7 @@ held() {
 # Looks for program $1: q. A path, because some shells run what they have built in without starting it anew, and the
 # cookie would not be seen.
 find() {
-  case $1 in */*) q=$1; return;; esac
+  case $1 in */*) q=$1; [ -e "$q" ]; return;; esac
   I=$IFS; IFS=:; set -f
   for q in $PATH; do q=${q:-.}/$1; [ -f "$q" ] && [ -x "$q" ] && break; q=; done
   IFS=$I; set +f
@@ -132,7 +132,11 @@ find setsid; t=$q
 be() {
   x
   [ -z "$d" ] || CDPATH= cd -- "$d" || { say F "the folder $d cannot be used"; exit 126; }
-  find "$1" || { say F "\`$1\` was not found in PATH"; exit 127; }
+  if ! find "$1"; then
+    case $1 in */*) say F "\`$1\` does not exist";; *) say F "\`$1\` was not found in PATH";; esac
+    exit 127
+  fi
+  if [ -z "$u" ] && ! { [ -f "$q" ] && [ -x "$q" ]; }; then say F "\`$1\` is not a program that may be run"; exit 126; fi
   shift
   set -- "$q" "$@"
   if [ "$u" ]; then

@@ -2,16 +2,19 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 
+use tokio::process::Command;
+
 use crate::backend::Place;
+use crate::backend::guard::Patience;
 use crate::syntax::Value;
 
 /// What every connection is told. The user's own configuration decides the rest.
-const ALWAYS: [&str; 13] = [
+const ALWAYS: [&str; 12] = [
     "ControlMaster=yes",
     "ControlPersist=no",
-    "ServerAliveInterval=5",
     "ServerAliveCountMax=3",
     "ConnectionAttempts=1",
     "ForwardAgent=no",
@@ -40,12 +43,14 @@ pub(super) struct Login {
 
 impl Login {
     /// The login that the keys of `place` describe. The error says which key is wrong.
-    pub(super) fn of(place: &Place, connect: std::time::Duration) -> Result<Self, String> {
+    pub(super) fn of(place: &Place, patience: Patience) -> Result<Self, String> {
         let mut it = Self { host: "".into(), words: Vec::new(), password: None, shown: String::new() };
         for option in ALWAYS {
             it.option(option);
         }
-        it.option(&format!("ConnectTimeout={}", connect.as_secs().max(1)));
+        it.option(&format!("ConnectTimeout={}", patience.connect.as_secs().max(1)));
+        // A dead line is noticed here in half the time after which the other end gives up, and in 15 seconds at most.
+        it.option(&format!("ServerAliveInterval={}", (patience.lease.as_secs() / 6).clamp(1, 5)));
         let (mut user, mut port, mut host_key) = (String::new(), String::new(), "yes");
         for (key, value) in &place.keys {
             let text = value.to_string();
@@ -90,6 +95,27 @@ impl Login {
     /// Whether the host is an address, which no configuration names otherwise.
     pub(super) fn is_address(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok()
+    }
+}
+
+/// What the configuration of `ssh` makes of a login.
+pub(super) struct Resolved {
+    /// The address of the host, as others can use it.
+    pub(super) hostname: Arc<str>,
+    pub(super) user: Arc<str>,
+}
+
+impl Login {
+    /// Asks `ssh` what its configuration makes of this login; where it does not say, it is as written.
+    pub(super) async fn resolved(&self) -> Resolved {
+        let mut asking = Command::new("ssh");
+        asking.arg("-G").args(&self.words).args(["--", &self.host]);
+        asking.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let said = asking.output().await.map(|output| output.stdout).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let find = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).map(Arc::from);
+        let hostname = find("hostname ").unwrap_or_else(|| Arc::clone(&self.host));
+        Resolved { hostname, user: find("user ").unwrap_or_default() }
     }
 }
 
@@ -139,7 +165,7 @@ mod tests {
         let keys = keys.iter().map(|(key, value)| ((*key).into(), Value::Text((*value).into()))).collect();
         let place =
             Place { name: "web".into(), keys, run: "r1".into(), folder: "/scenario".into(), tmp: "/tmp/r1/web".into() };
-        Login::of(&place, Duration::from_secs(10))
+        Login::of(&place, Patience { connect: Duration::from_secs(10), lease: Duration::from_secs(30) })
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openssh::{Session, Stdio as Pipe};
-use tokio::process::{Child, Command};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::askpass::Askpass;
 use super::login::Login;
@@ -25,6 +26,8 @@ const CONNECTING: usize = 4;
 const LOOK: Duration = Duration::from_millis(3);
 /// How long a process may take to end after its session has.
 const ENDING: Duration = Duration::from_secs(2);
+/// So much of a complaint is read.
+const COMPLAINT: u64 = 64 << 10;
 /// The first pause before another try where the host was too busy; it doubles.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -162,9 +165,15 @@ impl Host {
     /// One try: the line and its process, once the control socket is there. The error is what `ssh` said.
     async fn attempt(&self, master: &Master, command: &str) -> Result<(Line, Process), String> {
         let askpass = match &self.login.password {
-            Some(password) => Some(Askpass::open(master.socket.with_extension("ask"), Arc::clone(password))?),
+            Some(password) => {
+                let who = self.login.resolved().await;
+                let who = format!("{}@{}", who.user, who.hostname);
+                Some(Askpass::open(master.socket.with_extension("ask"), Arc::clone(password), who)?)
+            }
             None => None,
         };
+        // What an earlier try said is of no interest now.
+        let _ = std::fs::remove_file(&master.log);
         let mut process = Command::new("ssh");
         process.args(&self.login.words).arg("-E").arg(&master.log);
         process.arg("-o").arg(format!("ControlPath=\"{}\"", master.socket.display()));
@@ -172,6 +181,8 @@ impl Host {
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A Ctrl-C at the terminal is mstream's to hear, and not that of its connections.
         process.process_group(0).kill_on_drop(true);
+        // Nobody is asked at the terminal, by the `ssh` of a jump host neither.
+        process.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "/bin/false");
         if let Some(askpass) = &askpass {
             askpass.prepare(&mut process)?;
         }
@@ -181,12 +192,12 @@ impl Host {
             format!("ssh cannot be started: {error}{client}")
         })?;
         // Waiting for the process would close its stdin.
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, mut stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         loop {
             tokio::select! {
                 biased;
                 status = child.wait() => {
-                    let said = master.said();
+                    let said = complaint(stderr.as_mut()).await + &master.log();
                     let silent = || format!("ssh ended with {}", status.map_or_else(|error| error.to_string(), |it| it.to_string()));
                     return Err(if said.is_empty() { silent() } else { said });
                 }
@@ -236,9 +247,13 @@ impl Host {
 }
 
 impl Master {
-    /// What `ssh` has said so far.
+    fn log(&self) -> String {
+        crate::backend::ssh::read(&self.log)
+    }
+
+    /// The last that `ssh` has said.
     fn said(&self) -> String {
-        reason::last_words(&crate::backend::ssh::read(&self.log))
+        reason::last_words(&self.log())
     }
 
     /// The connection is gone; why.
@@ -282,6 +297,16 @@ impl Drop for GivingUp<'_> {
         let words = format!("the connection to {} was given up", self.0.shown);
         self.0.state.send_replace(State::Ended(words));
     }
+}
+
+/// What the way to the host has to say, a jump host for one, where `ssh` itself writes into its log.
+async fn complaint(stderr: Option<&mut ChildStderr>) -> String {
+    let mut said = Vec::new();
+    if let Some(stderr) = stderr {
+        // Whoever holds it open after the end of `ssh` has nothing to say about it.
+        let _ = timeout(ENDING, stderr.take(COMPLAINT).read_to_end(&mut said)).await;
+    }
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

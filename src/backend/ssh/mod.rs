@@ -8,12 +8,10 @@ mod reason;
 use std::io::Read as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use askpass::{SOCKET as ASKPASS_SOCKET, ask};
-use tokio::process::Command;
 
 use self::login::Login;
 use self::master::Host;
@@ -72,14 +70,16 @@ impl Drop for SshBackend {
 
 impl Backend for SshBackend {
     fn open(&self, place: Place) -> Task<Result<Arc<dyn Session>, String>> {
-        let host = Login::of(&place, self.patience.connect).and_then(|login| self.host(login));
+        let host = Login::of(&place, self.patience).and_then(|login| self.host(login));
         let patience = self.patience;
         Box::pin(async move {
             let host = host?;
-            let address = address(&host.login);
             let opening = Far::open(Arc::new(Ssh(Arc::clone(&host))), place, patience);
-            let (address, opened) = tokio::join!(address, opening);
-            opened.map(|far| far.reached_at(address))
+            if host.login.is_address() {
+                return opening.await.map(|far| far.reached_at(Arc::clone(&host.login.host)));
+            }
+            let (resolved, opened) = tokio::join!(host.login.resolved(), opening);
+            opened.map(|far| far.reached_at(resolved.hostname))
         })
     }
 }
@@ -89,19 +89,6 @@ impl Transport for Ssh {
         let host = Arc::clone(&self.0);
         Box::pin(async move { host.dial(command).await })
     }
-}
-
-/// The address of a host as others can use it: what the configuration of `ssh` says for an alias.
-async fn address(login: &Login) -> Arc<str> {
-    if login.is_address() {
-        return Arc::clone(&login.host);
-    }
-    let mut asking = Command::new("ssh");
-    asking.arg("-G").args(&login.words).args(["--", &login.host]);
-    asking.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let Ok(output) = asking.output().await else { return Arc::clone(&login.host) };
-    let said = String::from_utf8_lossy(&output.stdout);
-    said.lines().find_map(|line| line.strip_prefix("hostname ")).map_or_else(|| Arc::clone(&login.host), Arc::from)
 }
 
 /// The text of a file of ours; nothing where there is none.

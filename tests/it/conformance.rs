@@ -1,0 +1,217 @@
+//! One suite for all kinds of streams: each scenario of `tests/conformance/` runs unchanged on every one of them. A
+//! new kind is one more test below.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::cases::mstream;
+use crate::markdown::files;
+use crate::sshd::Sshd;
+
+/// How long the sleepers of the scenarios sleep; each run gets a length of its own, by which they are found.
+const SLEEP: &str = "sleep 7110";
+
+/// Runs every scenario with the stream `far` bound to `uri`, all at the same time. Nothing may be left of any of them.
+fn conforms(uri: &str) {
+    let scenarios = files("tests/conformance", "ms");
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let runs: Vec<_> = scenarios.iter().map(|path| scope.spawn(|| complaints(path, uri))).collect();
+        runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    values_arrive(uri);
+}
+
+/// What is wrong with one scenario. Its head says what is expected: `# expect: EXIT CODE`, `# says: WORDS` of the
+/// output, `# options: WORDS` of the command line.
+fn complaints(path: &Path, uri: &str) -> Vec<String> {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let sleep = format!("sleep {}{:04}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+    let story = std::fs::read_to_string(path).unwrap();
+    let text = story.replace(SLEEP, &sleep);
+    let heads = |name: &'static str| story.lines().filter_map(move |line| line.strip_prefix(name));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("test.ms"), &text).unwrap();
+    let stream = format!("far={uri}");
+    let mut words = vec!["exec", "test.ms", "--stream", &stream];
+    words.extend(heads("# options: ").flat_map(str::split_whitespace));
+    let output = mstream(folder.path(), &words);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap().replace(&sleep, SLEEP);
+    let mut wrong = Vec::new();
+    if heads("# expect: ").next().unwrap().parse().ok() != output.status.code() {
+        wrong.push(format!("exit code {:?}", output.status.code()));
+    }
+    wrong
+        .extend(heads("# says: ").filter(|words| !said.contains(words)).map(|words| format!("does not say `{words}`")));
+    wrong.extend(strays(folder.path(), &sleep).iter().map(|stray| format!("left behind: {stray}")));
+    let name = path.file_name().unwrap().display();
+    wrong.iter().map(|words| format!("{name} at {uri}: {words}\n{said}")).collect()
+}
+
+/// The processes of any machine and container here whose environment names a run of this folder, and those that hide
+/// behind an empty one but sleep for as long as nobody else does.
+fn strays(folder: &Path, sleep: &str) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let found = processes(folder, sleep);
+        // The far end tidies up after itself for a moment.
+        if found.is_empty() || began.elapsed() > Duration::from_secs(2) {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn processes(folder: &Path, sleep: &str) -> Vec<String> {
+    // No run where the scenario was refused.
+    let runs = std::fs::read_dir(folder.join(".mstream/runs")).into_iter().flatten();
+    let runs: Vec<String> = runs.map(|run| format!("MSTREAM_RUN={} ", run.unwrap().file_name().display())).collect();
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let read = |pid: &str, file: &str| {
+        String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default()).replace('\0', " ")
+    };
+    let ours = all.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit())).filter(|pid| {
+        let environment = read(pid, "environ");
+        runs.iter().any(|run| environment.contains(run)) || read(pid, "cmdline").contains(sleep)
+    });
+    ours.map(|pid| format!("{pid} {}", read(&pid, "cmdline"))).collect()
+}
+
+/// So many values travel to each stream, in steps of [`STEP`].
+const VALUES: usize = 21_000;
+const STEP: usize = 500;
+
+/// Random values reach `sh`, `bash` and `python3` as they are.
+fn values_arrive(uri: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(u64::from(std::process::id()) << 20 | uri.len() as u64 | 1);
+    let values: Vec<String> = (0..VALUES).map(|_| random.value()).collect();
+    let mut text = String::from("stream far\n");
+    for (at, value) in values.iter().enumerate() {
+        writeln!(text, "param v{at} = {}", literal(value)).unwrap();
+    }
+    text.push_str("on far {\n");
+    for (number, from) in (0..VALUES).step_by(STEP).enumerate() {
+        let hole = |at: usize| format!("${{{{param.v{at}}}}}");
+        let holes: Vec<String> = (from..from + STEP).map(hole).collect();
+        match number % 3 {
+            0 => writeln!(text, "shell ```\n  printf '%s\\0' {}\n```", holes.join(" ")),
+            1 => writeln!(text, "bash ```\n  printf '%s\\0' \"{}\"\n```", holes.join("\" \"")),
+            _ => writeln!(
+                text,
+                "python ```\n  import sys\n  for value in [{}]:\n      sys.stdout.buffer.write(value.encode() + b'\\0')\n```",
+                holes.join(", ")
+            ),
+        }
+        .unwrap();
+    }
+    text.push_str("}\n");
+    std::fs::write(folder.path().join("test.ms"), text).unwrap();
+    let output = mstream(folder.path(), &["exec", "test.ms", "--stream", &format!("far={uri}"), "--format", "jsonl"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{uri}: {said:.2000}");
+    let run = std::fs::read_dir(folder.path().join(".mstream/runs")).unwrap().next().unwrap().unwrap().path();
+    let arrived = std::fs::read(run.join("output/far.out")).unwrap();
+    let arrived: Vec<&[u8]> = arrived.split(|byte| *byte == 0).collect();
+    for (sent, arrived) in values.iter().zip(&arrived) {
+        assert!(sent.as_bytes() == *arrived, "{uri}: {sent:?} arrived as {:?}", String::from_utf8_lossy(arrived));
+    }
+    assert_eq!(arrived.len(), VALUES + 1, "{uri}");
+}
+
+/// What breaks careless quoting.
+const PIECES: [&str; 40] = [
+    "'",
+    "\"",
+    "\\",
+    "\n",
+    "\n\n",
+    " ",
+    "\t",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "${HOME}",
+    "$x",
+    "*",
+    "?",
+    "[a]",
+    "~",
+    "-n",
+    "--",
+    "%s",
+    "EOF",
+    "\nEOF\n",
+    "$((1+1))",
+    "#",
+    ";",
+    "&",
+    "|",
+    "<",
+    ">",
+    "{a,b}",
+    "!",
+    "=",
+    "ß",
+    "漢",
+    "🦀",
+    "\u{1}",
+    "\u{1e}",
+    "\u{7f}",
+    "\r",
+    "\u{1b}[31m",
+    "\\0",
+    "${{x}}",
+];
+
+/// Random values, the same ones for the same seed (xorshift64*, Vigna 2016).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from(self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).unwrap() % bound
+    }
+
+    fn value(&mut self) -> String {
+        let mut value = String::new();
+        for _ in 0..self.below(8) {
+            match self.below(4) {
+                0 => value.push(char::from(b'a' + u8::try_from(self.below(26)).unwrap())),
+                1 => value.extend(char::from_u32(u32::try_from(1 + self.below(0x2_FFFF)).unwrap())),
+                _ => value.push_str(PIECES[self.below(PIECES.len())]),
+            }
+        }
+        value
+    }
+}
+
+/// A value as the language writes it.
+fn literal(value: &str) -> String {
+    let mut text = String::from("\"");
+    for letter in value.chars() {
+        if letter.is_ascii_alphanumeric() || letter == ' ' {
+            text.push(letter);
+        } else {
+            write!(text, "\\u{{{:x}}}", u32::from(letter)).unwrap();
+        }
+    }
+    text.push('"');
+    text
+}
+
+#[test]
+fn local_streams_conform() {
+    conforms("local:");
+}
+
+#[test]
+fn ssh_streams_conform() {
+    let sshd = Sshd::start("");
+    conforms(&sshd.uri("tester"));
+    conforms(&sshd.uri("basher"));
+    conforms(&sshd.uri("boxer"));
+}

@@ -1,0 +1,271 @@
+//! Streams over ssh, with a real sshd: who is let in, what is told where nobody is, and what is left where the way there
+//! or mstream itself ends in the middle.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::cases::mstream;
+use crate::run::Run;
+use crate::sshd::{PASSWORD, Sshd};
+use crate::watchdog::Watchdog;
+
+/// Runs `text` in `folder`; all that it printed comes with the exit code.
+fn exec(folder: &Path, text: &str, options: &[&str]) -> (Option<i32>, String) {
+    std::fs::write(folder.join("test.ms"), text).unwrap();
+    told(&mstream(folder, &[&["exec", "test.ms"], options].concat()))
+}
+
+fn told(output: &Output) -> (Option<i32>, String) {
+    let said = [&output.stdout[..], &output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// Expects that `text` ends with this exit code and says all of these words.
+fn expect(text: &str, code: i32, words: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let (found, said) = exec(folder.path(), text, &[]);
+    assert_eq!(found, Some(code), "{said}");
+    for words in words {
+        assert!(said.contains(words), "does not say `{words}`:\n{said}");
+    }
+    said
+}
+
+fn one_step(uri: &str) -> String {
+    format!("stream far = \"{uri}\"\non far {{ $ echo \"I am $USER\" }}\n")
+}
+
+#[test]
+fn who_may_come_in_and_what_is_said_to_the_others() {
+    let sshd = Sshd::start("");
+    expect(&one_step(&sshd.uri("tester")), 0, &["I am tester", "open at 127.0.0.1"]);
+    expect(
+        &one_step(&sshd.uri_without_key("tester")),
+        3,
+        &["Permission denied (publickey,password)", "Name its `user` and `key`, load the key into the agent"],
+    );
+    expect(&one_step(&sshd.uri("nobody-here")), 3, &["Permission denied"]);
+
+    let known = sshd.known_hosts();
+    let key = std::fs::read_to_string(&known).unwrap();
+    std::fs::write(&known, "").unwrap();
+    expect(&one_step(&sshd.uri("tester")), 3, &["Host key verification failed", "Its key is not known"]);
+    let new = format!("{}&host_key=accept-new", sshd.uri("tester"));
+    expect(&one_step(&new), 0, &["I am tester"]);
+    assert!(std::fs::read_to_string(&known).unwrap().contains(key.split(' ').nth(2).unwrap().trim()));
+
+    let other = Sshd::start("");
+    let name = key.split(' ').next().unwrap();
+    let wrong = std::fs::read_to_string(other.known_hosts()).unwrap();
+    std::fs::write(&known, format!("{name} {}", wrong.split_once(' ').unwrap().1)).unwrap();
+    for uri in [sshd.uri("tester"), new] {
+        expect(&one_step(&uri), 3, &["The host has another key than before", "ssh-keygen -R"]);
+    }
+}
+
+#[test]
+fn a_password_is_answered_and_shown_nowhere() {
+    let sshd = Sshd::start("PubkeyAuthentication no");
+    let folder = tempfile::tempdir().unwrap();
+    let uri = sshd.uri_without_key("tester");
+    let (address, rest) = uri.split_once('?').unwrap();
+    let (host, port) = address.trim_start_matches("ssh://tester@").split_once(':').unwrap();
+    let known = rest.split("known_hosts=").nth(1).unwrap();
+    let text = format!(
+        "stream far = ssh(host = \"{host}\", port = {port}, user = \"tester\", config = \"/dev/null\", \
+         known_hosts = \"{known}\", password = secret(\"LAB\"))\n\
+         on far {{\n  $ echo \"I am $USER\"; tr '\\0' '\\n' </proc/self/environ\n}}\n"
+    );
+    std::fs::write(folder.path().join("test.ms"), text).unwrap();
+    let run = |password: &str| {
+        let trace = folder.path().join("trace");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-v", "-s", "4096", "-e", "trace=execve", "-o"]).arg(&trace);
+        command.args([env!("CARGO_BIN_EXE_mstream"), "exec", "test.ms"]).current_dir(folder.path());
+        // The secret itself comes through a file, so that no environment has it.
+        std::fs::write(folder.path().join("secrets"), format!("LAB={password}\n")).unwrap();
+        let output = command.args(["--secret-file", "secrets"]).stdin(Stdio::null()).output().unwrap();
+        (told(&output), std::fs::read_to_string(trace).unwrap())
+    };
+    let ((code, said), trace) = run(PASSWORD);
+    assert_eq!(code, Some(0), "{said}\n{}", sshd.log());
+    assert!(said.contains("I am tester"), "{said}");
+    let canary = "touch pwned";
+    assert!(!said.contains(canary) && !trace.contains(canary), "{said}\n{trace}");
+    assert!(trace.contains("\"ssh\"") && trace.contains("SSH_ASKPASS"), "{trace}");
+    let kept = Command::new("grep").args(["-r", canary, ".mstream"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&kept.stdout), "");
+
+    let ((code, said), _) = run("not the password");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("Permission denied") && !said.contains("not the password"), "{said}");
+}
+
+#[test]
+fn an_alias_of_the_user_s_own_configuration_goes_over_a_jump_host() {
+    let sshd = Sshd::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let uri = sshd.uri("tester");
+    let field = |name: &str| uri.split(name).nth(1).unwrap().split('&').next().unwrap().to_owned();
+    let port = uri.split(':').nth(2).unwrap().split('?').next().unwrap();
+    let config = |gate: &str| {
+        let text = format!(
+            "Host gate lab\n  HostName 127.0.0.1\n  Port {port}\n  User {gate}\n  IdentityFile {}\n  \
+             UserKnownHostsFile {}\nHost lab\n  ProxyJump gate\n  HostKeyAlias [127.0.0.1]:{port}\n",
+            field("key="),
+            field("known_hosts="),
+        );
+        std::fs::write(folder.path().join("ssh-config"), text).unwrap();
+    };
+    let text = "stream far = ssh(host = \"lab\", config = \"ssh-config\", user = \"tester\")\n\
+                stream near = local\n\
+                on far { $ echo \"I am $USER\" }\n\
+                on near { expect far.host == \"127.0.0.1\" }\n";
+    config("basher");
+    let (code, said) = exec(folder.path(), text, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("I am tester"), "{said}");
+    let log = sshd.log();
+    assert!(log.contains("Accepted publickey for basher") && log.contains("Accepted publickey for tester"), "{log}");
+
+    config("no-such-user");
+    let (code, said) = exec(folder.path(), text, &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("cannot connect to tester@lab: no-such-user@127.0.0.1: Permission denied (publickey,password)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn forty_streams_get_into_one_host_that_takes_ten_at_a_time() {
+    // The defaults of sshd, said here because they are what this is about.
+    let sshd = Sshd::start("MaxStartups 10:30:100\nMaxSessions 10");
+    let text = format!(
+        "stream far[1..40] = \"{}\"\non far {{\n  $ echo \"I am $USER\"\n  barrier all_there\n  $ true\n}}\n",
+        sshd.uri("tester")
+    );
+    let said = expect(&text, 0, &["passed in"]);
+    assert_eq!(said.matches("I am tester").count(), 40, "{said}");
+    assert_eq!(sshd.log().matches("Accepted publickey").count(), 5, "eight streams share a connection");
+}
+
+#[test]
+fn what_a_login_prints_and_does_disturbs_nobody() {
+    let sshd = Sshd::start("");
+    std::fs::write(
+        sshd.home("basher").join(".bashrc"),
+        "echo 'Welcome!'; printf '\\036 noise' ; echo 'mind the dog' >&2\nalias printf=false kill=false\n\
+         set -o noclobber -o nounset\ntrap 'echo bye' EXIT\ncd /\n",
+    )
+    .unwrap();
+    let text = format!(
+        "stream far = \"{}\"\non far {{\n  let x = shell \"printf 'one\\n'; echo two >&2\"\n  \
+         expect x.stdout == \"one\\n\" and x.stderr == \"two\\n\"\n  shell(exit = 9) \"exit 9\"\n}}\n",
+        sshd.uri("basher")
+    );
+    expect(&text, 0, &["passed in"]);
+}
+
+#[test]
+fn the_address_of_a_late_stream_is_another_stream_s_value() {
+    let sshd = Sshd::start("");
+    let uri = sshd.uri("tester");
+    let field = |name: &str| uri.split(name).nth(1).unwrap().split('&').next().unwrap().to_owned();
+    let port = uri.split(':').nth(2).unwrap().split('?').next().unwrap();
+    let text = format!(
+        "stream maker = local\n\
+         stream guest = ssh(host = maker.address, port = maker.port, user = \"tester\", config = \"/dev/null\", \
+         key = \"{}\", known_hosts = \"{}\")\n\
+         on maker {{\n  let address = shell \"sleep 0.2; echo 127.0.0.1\"\n  let port = shell \"echo {port}\"\n}}\n\
+         on guest {{ $ echo \"I am $USER\" }}\n",
+        field("key="),
+        field("known_hosts="),
+    );
+    expect(&text, 0, &["I am tester", "open at 127.0.0.1"]);
+}
+
+#[test]
+fn a_connection_that_is_killed_is_blamed_and_only_for_those_who_used_it() {
+    let sshd = Sshd::start("");
+    let text = format!(
+        "stream far = \"{}\"\nstream near = local\n\
+         on far {{\n  $ echo started; sleep 60\n  barrier met\n}}\n\
+         on near {{\n  $ echo near\n  barrier met\n}}\n",
+        sshd.uri("tester")
+    );
+    let mut run = Run::start(&text, &[]);
+    run.until("output", "started");
+    for pid in sshd.processes("sshd: tester") {
+        assert!(Command::new("kill").args(["-s", "KILL", &pid]).status().unwrap().success());
+    }
+    let ended = run.end();
+    assert_eq!(ended.status.code(), Some(3));
+    assert!(ended.has("step_ended", "was lost"), "{:?}", ended.events);
+    assert!(ended.has("step_ended", "broken") && ended.has("step_ended", "test.ms:4"), "{:?}", ended.events);
+    gone(&sshd, "sleep 60");
+}
+
+#[test]
+fn a_cable_that_is_pulled_is_noticed_at_both_ends() {
+    let sshd = Sshd::behind_a_cable();
+    let text = format!(
+        "stream far = \"{}\"\nstream near = local\n\
+         on far {{\n  $ echo started; sleep 60\n  barrier met\n}}\n\
+         on near {{\n  $ echo near\n  barrier met\n}}\n",
+        sshd.uri("tester")
+    );
+    let mut run = Run::start(&text, &["--lease", "3s"]);
+    run.until("output", "started");
+    assert!(!sshd.processes("sleep 60").is_empty(), "it runs there");
+    sshd.cut();
+    let cut = Instant::now();
+    let ended = run.end();
+    assert!(cut.elapsed() < Duration::from_secs(15), "{:?}", cut.elapsed());
+    assert_eq!(ended.status.code(), Some(3));
+    assert!(ended.has("step_ended", "was lost"), "{:?}", ended.events);
+    assert!(ended.has("step_ended", "broken"), "{:?}", ended.events);
+    gone(&sshd, "sleep 60");
+}
+
+#[test]
+fn nothing_outlives_mstream_for_longer_than_the_lease() {
+    let sshd = Sshd::start("");
+    let text = format!(
+        "stream far[1..3] = \"{}\"\non far {{\n  start deaf = shell \"trap '' TERM; setsid sleep 63 & sleep 63; :\"\n  \
+         $ sleep 64\n}}\n",
+        sshd.uri("tester")
+    );
+    for (signal, moment) in
+        [("KILL", 0), ("KILL", 60), ("KILL", 150), ("KILL", 300), ("KILL", 700), ("STOP", 120), ("STOP", 700)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("test.ms"), &text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
+        command.args(["exec", "--lease", "3s", "test.ms"]).current_dir(folder.path()).env("TMPDIR", folder.path());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let watchdog = Watchdog::over(&child);
+        std::thread::sleep(Duration::from_millis(moment));
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        gone(&sshd, "sleep 6");
+        gone(&sshd, "MSTREAM");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(watchdog);
+    }
+}
+
+/// Expects that within a lease of 3 seconds, and the time to tidy up, nobody in there has these words in its command.
+fn gone(sshd: &Sshd, words: &str) {
+    let began = Instant::now();
+    loop {
+        let left = sshd.processes(words);
+        if left.is_empty() {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(12), "`{words}` lives on: {left:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

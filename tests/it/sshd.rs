@@ -1,0 +1,229 @@
+//! An sshd of the tests' own: keys, accounts and passwords that exist nowhere else, on a free port of loopback or
+//! behind a cable that can be cut. It is the first process of a PID namespace, so that all that it started ends
+//! with it, and it ends with the test.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The accounts: a name, the login shell, and the password.
+pub(crate) const ACCOUNTS: [(&str, &str); 3] =
+    [("tester", "/bin/dash"), ("basher", "/bin/bash"), ("boxer", "/run/busybox/sh")];
+
+/// The password of every account. It would do harm in careless hands: to a shell, to a format, to a line of words.
+pub(crate) const PASSWORD: &str = "pass'w0rd $(touch pwned) %s\\ \"";
+
+/// The first of the ids of the accounts.
+const FIRST_ID: u32 = 64_200;
+
+/// How long a server may take to answer.
+const BOUND: Duration = Duration::from_secs(20);
+
+/// A server that runs.
+pub(crate) struct Sshd {
+    child: Child,
+    folder: tempfile::TempDir,
+    address: Ipv4Addr,
+    port: u16,
+}
+
+impl Sshd {
+    /// A server on loopback, with these lines before all others in its configuration.
+    pub(crate) fn start(extra: &str) -> Self {
+        Self::launch(extra, None)
+    }
+
+    /// A server in a network namespace of its own; the only way there is a cable of our end and its end.
+    pub(crate) fn behind_a_cable() -> Self {
+        // Of the range that is kept for tests of devices; two tests at a time take different cables.
+        let slot = u8::try_from(std::process::id() % 60).unwrap() * 4;
+        Self::launch("", Some([Ipv4Addr::new(198, 18, 77, slot + 1), Ipv4Addr::new(198, 18, 77, slot + 2)]))
+    }
+
+    fn launch(extra: &str, cable: Option<[Ipv4Addr; 2]>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = cable.map_or(Ipv4Addr::LOCALHOST, |[_, theirs]| theirs);
+        let port = if cable.is_some() { 22 } else { free_port() };
+        furnish(folder.path(), address, port, extra);
+        let mut command = Command::new("setpriv");
+        // When the thread that started it ends, so does everything in the namespace.
+        command.args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount"]);
+        if cable.is_some() {
+            command.arg("--net");
+        }
+        command
+            .args(["sh", "-eu", "-c", SERVE, "serve"])
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        if let Some([ours, theirs]) = cable {
+            connect(&mut child, ours, theirs);
+        }
+        // Closed: it may go on.
+        drop(child.stdin.take());
+        let it = Self { child, folder, address, port };
+        let began = Instant::now();
+        while TcpStream::connect((it.address, it.port)).is_err() {
+            assert!(began.elapsed() < BOUND, "sshd does not start:\n{}", it.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        it
+    }
+
+    /// The URI of a stream that logs in as `user` with the key.
+    pub(crate) fn uri(&self, user: &str) -> String {
+        format!("{}&key={}", self.uri_without_key(user), self.folder.path().join("user_key").display())
+    }
+
+    /// The URI of a stream that has neither key nor password.
+    pub(crate) fn uri_without_key(&self, user: &str) -> String {
+        let known = self.folder.path().join("known_hosts");
+        let known = known.display();
+        format!("ssh://{user}@{}:{}?config=/dev/null&known_hosts={known}", self.address, self.port)
+    }
+
+    /// The file of the hosts that clients know.
+    pub(crate) fn known_hosts(&self) -> std::path::PathBuf {
+        self.folder.path().join("known_hosts")
+    }
+
+    /// The home of an account.
+    pub(crate) fn home(&self, user: &str) -> std::path::PathBuf {
+        self.folder.path().join(user)
+    }
+
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The processes of the namespace whose command has these words, as their ids here.
+    pub(crate) fn processes(&self, words: &str) -> Vec<String> {
+        let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let init = children(&self.child.id().to_string());
+        let Some(own) = init.first().and_then(|pid| namespace(pid)) else { return Vec::new() };
+        let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let inside = all.filter(|pid| namespace(pid).is_some_and(|other| other == own));
+        let command = |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        inside.filter(|pid| command(pid).replace('\0', " ").contains(words)).collect()
+    }
+
+    /// Pulls the cable: nothing comes through any more, and nobody is told.
+    pub(crate) fn cut(&self) {
+        let server = children(&self.child.id().to_string());
+        let status =
+            Command::new("nsenter").args(["-t", &server[0], "-n", "ip", "link", "set", "cable", "down"]).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        // The process that holds the namespace is killed with its parent, and all the others with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // The last ones of a namespace are reaped after its first.
+        let began = Instant::now();
+        while TcpStream::connect_timeout(&(self.address, self.port).into(), Duration::from_millis(50)).is_ok() {
+            assert!(began.elapsed() < BOUND, "sshd does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// In the namespaces: waits until it is told to go on, puts its own accounts over those of the machine, and serves.
+const SERVE: &str = r#"
+cd "$1"
+echo ready
+read -r _ || :
+! [ -e /sys/class/net/cable ] || ip link set lo up
+mount -t tmpfs -o mode=755 none /run
+mkdir /run/sshd
+for file in passwd group shadow; do mount --bind "$1/$file" "/etc/$file"; done
+mkdir /run/busybox
+cp "$(command -v busybox)" /run/busybox/sh
+exec /usr/sbin/sshd -D -f "$1/sshd_config" -E "$1/log"
+"#;
+
+/// A port that nobody uses.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Writes keys, accounts and the configuration of a server into `folder`.
+fn furnish(folder: &Path, address: Ipv4Addr, port: u16, extra: &str) {
+    let file = |name: &str| folder.join(name);
+    for name in ["host_key", "user_key"] {
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file(name)).status();
+        assert!(made.unwrap().success());
+    }
+    let public = std::fs::read_to_string(file("host_key.pub")).unwrap();
+    std::fs::write(file("known_hosts"), format!("[{address}]:{port} {public}")).unwrap();
+    if port == 22 {
+        std::fs::write(file("known_hosts"), format!("{address} {public}")).unwrap();
+    }
+    std::fs::copy(file("user_key.pub"), file("authorized_keys")).unwrap();
+    std::fs::set_permissions(folder, PermissionsExt::from_mode(0o711)).unwrap();
+    accounts(folder);
+    let shown = folder.display();
+    let config = format!(
+        "{extra}\nListenAddress {address}:{port}\nHostKey {shown}/host_key\nPidFile none\n\
+         AuthorizedKeysFile {shown}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication yes\n\
+         KbdInteractiveAuthentication no\nPrintMotd no\nLogLevel DEBUG1\n"
+    );
+    std::fs::write(file("sshd_config"), config).unwrap();
+}
+
+/// The accounts of the machine and our own, each with a home.
+fn accounts(folder: &Path) {
+    let hashed = Command::new("openssl").args(["passwd", "-6", PASSWORD]).output().unwrap();
+    let hash = String::from_utf8(hashed.stdout).unwrap();
+    let [mut passwd, mut group, mut shadow] =
+        ["passwd", "group", "shadow"].map(|name| std::fs::read_to_string(format!("/etc/{name}")).unwrap_or_default());
+    for (id, (name, shell)) in (FIRST_ID..).zip(ACCOUNTS) {
+        let home = folder.join(name);
+        std::fs::create_dir(&home).unwrap();
+        chown(&home, Some(id), Some(id)).unwrap();
+        writeln!(passwd, "{name}:x:{id}:{id}::{}:{shell}", home.display()).unwrap();
+        writeln!(group, "{name}:x:{id}:").unwrap();
+        writeln!(shadow, "{name}:{}:20000:0:99999:7:::", hash.trim()).unwrap();
+    }
+    // Without one of its own, the server cannot give up its rights.
+    if !passwd.contains("\nsshd:") {
+        passwd.push_str("sshd:x:64199:65534::/run/sshd:/usr/sbin/nologin\n");
+    }
+    for (name, text) in [("passwd", passwd), ("group", group), ("shadow", shadow)] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+}
+
+/// Plugs the cable of a server that waits.
+fn connect(child: &mut Child, ours: Ipv4Addr, theirs: Ipv4Addr) {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let server = children(&child.id().to_string());
+    let name = format!("ms{}", std::process::id());
+    let ip = |words: &[&str]| {
+        let status = Command::new("ip").args(words).status().unwrap();
+        assert!(status.success(), "ip {words:?}");
+    };
+    ip(&["link", "add", &name, "type", "veth", "peer", "name", "cable", "netns", &server[0]]);
+    ip(&["address", "add", &format!("{ours}/30"), "dev", &name]);
+    ip(&["link", "set", &name, "up"]);
+    for words in [&["address", "add", &format!("{theirs}/30"), "dev", "cable"][..], &["link", "set", "cable", "up"]] {
+        let status = Command::new("nsenter").args(["-t", &server[0], "-n", "ip"]).args(words).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+/// The children of a process.
+fn children(pid: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
