@@ -104,6 +104,9 @@ catalogue! {
     WaitNeverSignalled "MS221" "wait-never-signalled" Error;
     HandleMisuse "MS222" "handle-misuse" Error;
     UnsafeHole "MS304" "unsafe-hole" Error;
+    HardcodedCredential "MS402" "hardcoded-credential" Warning;
+    HostKeyCheckOff "MS405" "host-key-check-off" Error;
+    PrivilegedContainer "MS409" "privileged-container" Warning;
     UnusedAllow "MS901" "unused-allow" Warning;
     UnknownCode "MS902" "unknown-code" Warning;
 }

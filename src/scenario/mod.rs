@@ -1,6 +1,7 @@
 //! A scenario as written, with its streams resolved: declarations collected, imports joined, selectors chosen.
 
 mod arena;
+pub mod keys;
 mod load;
 mod params;
 mod select;

@@ -88,7 +88,7 @@ impl Resolver {
 }
 
 /// The value of an expression made of literals only.
-fn literal(expr: &Expr) -> Option<Value> {
+pub(super) fn literal(expr: &Expr) -> Option<Value> {
     match &expr.kind {
         ExprKind::Literal(value) => Some(value.clone()),
         ExprKind::List(items) => items.iter().map(literal).collect::<Option<Vec<_>>>().map(|it| Value::List(it.into())),

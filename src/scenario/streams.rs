@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::keys::{self, Takes};
 use super::{Resolver, Settings, Stream, StreamId, uri};
 use crate::diagnostic::{Code, Diagnostic, Span, Spanned, similar};
 use crate::syntax::Value;
@@ -10,29 +11,42 @@ use crate::syntax::ast::{self, Argument, Expr, ExprKind, Name};
 /// How many streams one fleet may have.
 const MAX_FLEET: i64 = 100_000;
 
-/// The kinds of streams, each with the keys it takes.
-const KINDS: &[(&str, &[&str])] = &[
-    ("local", &["dir", "user"]),
-    ("ssh", &["host", "user", "port", "key", "password", "config", "known_hosts", "host_key", "jump"]),
+/// The kinds of streams, each with the keys it has and what they take.
+pub(super) const KINDS: &[(&str, &[(&str, Takes)])] = &[
+    ("local", &[("dir", Takes::Path), ("user", Takes::Name(".-_@+$\\"))]),
+    (
+        "ssh",
+        &[
+            ("host", Takes::Name(":.-_%")),
+            ("user", Takes::Name(".-_@+$\\")),
+            ("port", Takes::Port),
+            ("key", Takes::Path),
+            ("password", Takes::Text),
+            ("config", Takes::Path),
+            ("known_hosts", Takes::Path),
+            ("host_key", Takes::HostKey),
+            ("jump", Takes::Name(":.-_%@,[]")),
+        ],
+    ),
     (
         "docker",
         &[
-            "image",
-            "container",
-            "create",
-            "remove",
-            "pull",
-            "env",
-            "volumes",
-            "network",
-            "user",
-            "dir",
-            "command",
-            "init",
-            "memory",
-            "cpus",
-            "cap_add",
-            "privileged",
+            ("image", Takes::Name(":.-_/@")),
+            ("container", Takes::Name(".-_")),
+            ("create", Takes::Flag),
+            ("remove", Takes::Word(&["always", "on_success", "never"])),
+            ("pull", Takes::Word(&["missing", "never", "always"])),
+            ("env", Takes::Map),
+            ("volumes", Takes::Volumes),
+            ("network", Takes::Text),
+            ("user", Takes::Name(".-_:")),
+            ("dir", Takes::Text),
+            ("command", Takes::Texts),
+            ("init", Takes::Flag),
+            ("memory", Takes::Size),
+            ("cpus", Takes::Number),
+            ("cap_add", Takes::Texts),
+            ("privileged", Takes::Flag),
         ],
     ),
 ];
@@ -160,7 +174,8 @@ impl Resolver {
     /// Checks the keys of a binding against its kind.
     fn keys(&mut self, kind: &str, keys: &[(Name, Expr)], span: Span) {
         let known = KINDS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, known)| known);
-        for (at, (key, _)) in keys.iter().enumerate() {
+        let known: Vec<&str> = known.iter().map(|(key, _)| *key).collect();
+        for (at, (key, value)) in keys.iter().enumerate() {
             if !known.contains(&&*key.node) {
                 let message = format!("`{kind}` has no key `{}`", key.node);
                 let problem = Diagnostic::new(Code::UnknownOption, key.span, message);
@@ -168,6 +183,9 @@ impl Resolver {
                     Some(_) => problem.near("key", &key.node, known.iter().copied()),
                     None => problem.help(format!("its keys are: {}", known.join(", "))),
                 });
+            } else if let Some(problem) = super::params::literal(value).and_then(|it| key_problem(kind, &key.node, &it))
+            {
+                self.problems.push(Diagnostic { span: value.span, ..problem });
             } else if let Some((first, _)) =
                 keys[..at].iter().find(|(other, _)| other.node == key.node && other.span == key.span)
             {
@@ -227,6 +245,28 @@ impl Resolver {
         } else {
             problem
         });
+    }
+}
+
+/// What is wrong with a value that is known beforehand. It stands at no place yet.
+fn key_problem(kind: &str, key: &str, value: &Value) -> Option<Diagnostic> {
+    if let Err(words) = keys::check(kind, key, value) {
+        let off = key == "host_key" && keys::flag(value) == Some(false);
+        let code = if off { Code::HostKeyCheckOff } else { Code::WrongType };
+        return Some(Diagnostic::new(code, Span::default(), words));
+    }
+    match (kind, key) {
+        ("ssh", "password") => {
+            let message = "a password that everybody can read who can read this file";
+            let problem = Diagnostic::new(Code::HardcodedCredential, Span::default(), message);
+            Some(problem.help("password = secret(\"NAME\") takes it from the environment or from --secret-file"))
+        }
+        ("docker", "privileged") if keys::flag(value) == Some(true) => {
+            let message = "what runs in this container can do everything that root can do on its host";
+            let problem = Diagnostic::new(Code::PrivilegedContainer, Span::default(), message);
+            Some(problem.help("cap_add = [\"NET_ADMIN\"] gives it only what it needs"))
+        }
+        _ => None,
     }
 }
 
