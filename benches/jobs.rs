@@ -12,11 +12,15 @@
 use std::ffi::{CStr, CString, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mstream::sys::{Spawn, spawn};
+
+use self::measure::{installed, kib, line, median, mstream, peak_memory, peak_of, timed, write};
+
+mod measure;
 
 /// A bench and its name.
 type Bench = (&'static str, fn(&Path));
@@ -38,69 +42,6 @@ fn main() {
         }
     }
     std::fs::remove_dir_all(&folder).unwrap();
-}
-
-/// The most memory that a command takes, in KiB. Its output is thrown away; it has to succeed.
-fn peak_of(command: &mut Command) -> u64 {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let pid = child.id();
-    let mut peak = 0;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        peak = peak_memory(pid).max(peak);
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    assert!(status.success(), "{command:?}: {status}");
-    peak
-}
-
-/// The same, timed to the end without looking in between.
-fn timed(command: &mut Command) -> Duration {
-    let began = Instant::now();
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-    let wall = began.elapsed();
-    assert!(status.success(), "{command:?}: {status}");
-    wall
-}
-
-fn peak_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
-}
-
-/// The median of some runs.
-fn median(runs: usize, mut run: impl FnMut() -> Duration) -> Duration {
-    let mut all: Vec<Duration> = (0..runs).map(|_| run()).collect();
-    all.sort_unstable();
-    all[runs / 2]
-}
-
-fn mstream(folder: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
-    command.args(words).current_dir(folder);
-    command
-}
-
-fn installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
-}
-
-fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
-fn line(name: &str, wall: Duration, limit: Duration, rest: &str) {
-    println!(
-        "  {name:<28} {:>9.1} ms   {:>5.2}x{rest}",
-        wall.as_secs_f64() * 1e3,
-        wall.as_secs_f64() / limit.as_secs_f64()
-    );
 }
 
 /// `posix_spawn` and `waitpid` of `sh -c :` with the environment that all others inherit too, nothing else: the limit
@@ -250,11 +191,6 @@ fn neighbours_of_streams(folder: &Path, streams: usize, rounds: usize) {
     }
     write(folder, "streams.ninja", &ninja);
     write(folder, "streams.mk", &make);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "memory in KiB is far below 2^52")]
-fn kib(value: u64) -> f64 {
-    value as f64 / 1024.0
 }
 
 /// J6: one step that prints 1 GiB.

@@ -1,5 +1,6 @@
 //! Where code runs. A backend is only the difference: how code gets there, and how its end is made sure.
 
+pub mod docker;
 pub mod guard;
 pub mod local;
 pub mod scripted;
@@ -66,8 +67,9 @@ pub trait Session: Send + Sync {
     /// Whether that file exists where the stream is.
     fn exists(&self, path: String) -> Task<bool>;
 
-    /// Ends whatever still runs, removes what was made, and names the processes that had escaped their steps.
-    fn close(&self) -> Task<Vec<Leak>>;
+    /// Ends whatever still runs, removes what was made, and names the processes that had escaped their steps. Where
+    /// something is kept for those who look for a mistake, `passed` says that there was none.
+    fn close(&self, passed: bool) -> Task<Vec<Leak>>;
 }
 
 /// A process to run for a step.

@@ -112,7 +112,7 @@ impl Session for Scripted {
         Box::pin(async move { found })
     }
 
-    fn close(&self) -> Task<Vec<Leak>> {
+    fn close(&self, _passed: bool) -> Task<Vec<Leak>> {
         let opening = self.opening.clone();
         Box::pin(async move {
             sleep(opening.closing).await;

@@ -16,11 +16,12 @@ use super::secrets::{Secrets, secrets};
 use super::view::{FRAME, View};
 use super::{Console, Scenarios, WRONG};
 use crate::backend::Backend;
+use crate::backend::docker::{DockerBackend, Known, Labels};
 use crate::backend::guard::{LEASE, Patience};
 use crate::backend::local::LocalBackend;
 use crate::backend::ssh::SshBackend;
 use crate::check::Checked;
-use crate::diagnostic::{Code, Diagnostic, Form, Sources, render};
+use crate::diagnostic::Sources;
 use crate::engine::Limits;
 use crate::event::{Record, Urgency, Verdict};
 use crate::graph;
@@ -39,6 +40,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// The shortest lease.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+
+/// After so long nobody needs what a run has left in a container engine.
+const EXPIRY: Duration = Duration::from_hours(24);
 
 /// So many batches of records may wait to be written; then the run waits.
 const BATCHES: usize = 128;
@@ -166,33 +170,16 @@ struct Scenario {
     secrets: Arc<Secrets>,
 }
 
-/// A scenario that is sound, has a backend for every stream and all of its secrets; else the reason is told.
+/// A scenario that is sound and has all of its secrets; else the reason is told.
 fn prepared(it: &Exec, path: &Path, found: Checked, console: &Console) -> Result<Scenario, u8> {
     show(&found, console);
     let plan = found.plan.ok_or(WRONG)?;
-    let missing = without_backend(&plan);
-    if !missing.is_empty() {
-        let form = Form::Human { color: console.err_color };
-        Console::progress(&render(&missing, &found.sources, form));
-        return Err(WRONG);
-    }
     let secrets = secrets(&plan, it.secret_file.as_deref()).map_err(|words| {
         Console::complain(&format!("{}: {words}", path.display()));
         WRONG
     })?;
     let (plan, sources) = (Arc::new(plan), Arc::new(found.sources));
     Ok(Scenario { path: path.to_owned(), plan, sources, secrets: Arc::new(secrets) })
-}
-
-/// Streams of a kind that the language knows and this version cannot open.
-fn without_backend(plan: &Plan) -> Vec<Diagnostic> {
-    let busy = plan.streams.values().filter(|stream| stream.timeline.start < stream.cleanup.end);
-    let missing = busy.filter(|stream| &*stream.kind == "docker").map(|stream| {
-        let message = format!("this version of mstream cannot open `{}` streams yet", stream.kind);
-        let help = format!("run it on this machine: --stream {}=local:", stream.name);
-        Diagnostic::new(Code::UnknownKind, stream.span, message).help(help)
-    });
-    missing.collect()
 }
 
 /// Runs one scenario; its verdict, and the exit code that goes with it.
@@ -328,7 +315,9 @@ fn drive(
     let patience = Patience { connect: CONNECT.saturating_mul(it.timeout_scale) / 100, lease: it.lease };
     let local: Arc<dyn Backend> = Arc::new(LocalBackend::new(environment()));
     let ssh: Arc<dyn Backend> = Arc::new(SshBackend::new(tmp_path.join(".ssh"), patience));
-    let backends = IndexMap::from([(Arc::from("local"), local), (Arc::from("ssh"), ssh)]);
+    let docker: Arc<dyn Backend> = Arc::new(DockerBackend::new(engines(), labels(&folder.id), patience));
+    let backends =
+        IndexMap::from([(Arc::from("local"), local), (Arc::from("ssh"), ssh), (Arc::from("docker"), docker)]);
     let base = scenario.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let base = base.canonicalize().map_err(|error| format!("cannot find `{}`: {error}", base.display()))?;
     let files = folder.path.join("files");
@@ -381,6 +370,32 @@ fn limits(it: &Exec) -> Limits {
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     std::env::vars_os().collect()
+}
+
+/// What the environment says of container engines.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn engines() -> Known {
+    let text = |name: &str| std::env::var(name).ok();
+    let path = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    Known {
+        host: text("DOCKER_HOST"),
+        context: text("DOCKER_CONTEXT"),
+        config: path("DOCKER_CONFIG").or_else(|| Some(path("HOME")?.join(".docker"))),
+        runtime: path("XDG_RUNTIME_DIR"),
+        tls: text("DOCKER_TLS_VERIFY").is_some_and(|verify| !verify.is_empty()),
+    }
+}
+
+/// What is written on everything that a run makes in a container engine.
+fn labels(run: &Arc<str>) -> Labels {
+    let system = rustix::system::uname();
+    let user = rustix::process::geteuid().as_raw();
+    let expires = jiff::Timestamp::now() + EXPIRY;
+    Labels {
+        run: Arc::clone(run),
+        owner: format!("{user}@{}", system.nodename().to_string_lossy()).into(),
+        expires: expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into(),
+    }
 }
 
 /// A folder for the temporary folders of the streams; removed at the end.

@@ -73,6 +73,11 @@ impl Engine {
         self.state.done
     }
 
+    /// Whether all steps of a stream have passed so far.
+    pub fn passed(&self, stream: StreamId) -> bool {
+        self.state.lanes[stream].passed
+    }
+
     /// What the run comes to, as far as it is known.
     pub fn verdict(&self) -> Verdict {
         self.state.verdict
@@ -180,6 +185,8 @@ pub struct Limits {
     pub scale: u32,
     /// For opening a stream.
     pub connect: Duration,
+    /// For opening a stream in a container, whose image may have to be fetched.
+    pub create: Duration,
     /// For a step that names no timeout of its own.
     pub step: Duration,
     /// For all the `finally` steps of a stream together, and for closing it.
@@ -195,6 +202,7 @@ impl Default for Limits {
             run: None,
             scale: 100,
             connect: Duration::from_secs(10),
+            create: Duration::from_mins(10),
             step: Duration::from_mins(10),
             cleanup: Duration::from_mins(1),
             grace: Duration::from_secs(10),

@@ -329,6 +329,7 @@ fn processes(plan: &Plan) -> Arena<HandleId, Process> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) connect: Duration,
+    pub(super) create: Duration,
     pub(super) cleanup: Duration,
     pub(super) grace: Duration,
     pub(super) step: Duration,
@@ -342,6 +343,7 @@ impl Bounds {
         let scale = limits.scale;
         Self {
             connect: scaled(limits.connect, scale),
+            create: scaled(limits.create, scale),
             cleanup: scaled(limits.cleanup, scale),
             grace: scaled(limits.grace, scale),
             step: scaled(limits.step, scale),

@@ -47,7 +47,8 @@ impl Turn<'_> {
         lane.link = Link::Opening;
         lane.touched = true;
         self.record(Event::StreamOpening(stream));
-        self.arm(Alarm::Bound(stream), self.bounds.connect);
+        let made = &*self.plan.streams[stream].kind == "docker";
+        self.arm(Alarm::Bound(stream), if made { self.bounds.create } else { self.bounds.connect });
         self.act(Action::Open(stream));
     }
 

@@ -213,7 +213,8 @@ impl<'a> Carrier<'a> {
         match self.sessions[stream.index()].take() {
             None => self.inputs.push_back(Input::Closed(stream, Vec::new())),
             Some(session) => {
-                self.spawn(Owner::Close(stream), async move { Done::Closed(stream, session.close().await) });
+                let passed = self.engine.passed(stream);
+                self.spawn(Owner::Close(stream), async move { Done::Closed(stream, session.close(passed).await) });
             }
         }
     }

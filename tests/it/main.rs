@@ -10,5 +10,6 @@ mod markdown;
 mod run;
 mod spec;
 mod ssh;
+#[expect(dead_code, reason = "the benches use the rest")]
 mod sshd;
 mod watchdog;

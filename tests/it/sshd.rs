@@ -34,21 +34,27 @@ pub(crate) struct Sshd {
 impl Sshd {
     /// A server on loopback, with these lines before all others in its configuration.
     pub(crate) fn start(extra: &str) -> Self {
-        Self::launch(extra, None)
+        Self::launch(extra, &[Ipv4Addr::LOCALHOST], None)
+    }
+
+    /// The same on these addresses of loopback, all on the same port.
+    pub(crate) fn on(addresses: &[Ipv4Addr], extra: &str) -> Self {
+        Self::launch(extra, addresses, None)
     }
 
     /// A server in a network namespace of its own; the only way there is a cable of our end and its end.
     pub(crate) fn behind_a_cable() -> Self {
         // Of the range that is kept for tests of devices; two tests at a time take different cables.
         let slot = u8::try_from(std::process::id() % 60).unwrap() * 4;
-        Self::launch("", Some([Ipv4Addr::new(198, 18, 77, slot + 1), Ipv4Addr::new(198, 18, 77, slot + 2)]))
+        let [ours, theirs] = [1, 2].map(|end| Ipv4Addr::new(198, 18, 77, slot + end));
+        Self::launch("", &[theirs], Some([ours, theirs]))
     }
 
-    fn launch(extra: &str, cable: Option<[Ipv4Addr; 2]>) -> Self {
+    fn launch(extra: &str, addresses: &[Ipv4Addr], cable: Option<[Ipv4Addr; 2]>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let address = cable.map_or(Ipv4Addr::LOCALHOST, |[_, theirs]| theirs);
+        let address = addresses[0];
         let port = if cable.is_some() { 22 } else { free_port() };
-        furnish(folder.path(), address, port, extra);
+        furnish(folder.path(), addresses, port, extra);
         let mut command = Command::new("setpriv");
         // When the thread that started it ends, so does everything in the namespace.
         command.args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount"]);
@@ -77,7 +83,7 @@ impl Sshd {
 
     /// The URI of a stream that logs in as `user` with the key.
     pub(crate) fn uri(&self, user: &str) -> String {
-        format!("{}&key={}", self.uri_without_key(user), self.folder.path().join("user_key").display())
+        format!("{}&key={}", self.uri_without_key(user), self.user_key().display())
     }
 
     /// The URI of a stream that has neither key nor password.
@@ -90,6 +96,16 @@ impl Sshd {
     /// The file of the hosts that clients know.
     pub(crate) fn known_hosts(&self) -> std::path::PathBuf {
         self.folder.path().join("known_hosts")
+    }
+
+    /// The port, the same on all addresses.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The key that every account takes.
+    pub(crate) fn user_key(&self) -> std::path::PathBuf {
+        self.folder.path().join("user_key")
     }
 
     /// The home of an account.
@@ -156,23 +172,26 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Writes keys, accounts and the configuration of a server into `folder`.
-fn furnish(folder: &Path, address: Ipv4Addr, port: u16, extra: &str) {
+fn furnish(folder: &Path, addresses: &[Ipv4Addr], port: u16, extra: &str) {
     let file = |name: &str| folder.join(name);
     for name in ["host_key", "user_key"] {
         let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file(name)).status();
         assert!(made.unwrap().success());
     }
     let public = std::fs::read_to_string(file("host_key.pub")).unwrap();
-    std::fs::write(file("known_hosts"), format!("[{address}]:{port} {public}")).unwrap();
-    if port == 22 {
-        std::fs::write(file("known_hosts"), format!("{address} {public}")).unwrap();
+    let (mut known, mut listen) = (String::new(), String::new());
+    for address in addresses {
+        let name = if port == 22 { address.to_string() } else { format!("[{address}]:{port}") };
+        write!(known, "{name} {public}").unwrap();
+        writeln!(listen, "ListenAddress {address}:{port}").unwrap();
     }
+    std::fs::write(file("known_hosts"), known).unwrap();
     std::fs::copy(file("user_key.pub"), file("authorized_keys")).unwrap();
     std::fs::set_permissions(folder, PermissionsExt::from_mode(0o711)).unwrap();
     accounts(folder);
     let shown = folder.display();
     let config = format!(
-        "{extra}\nListenAddress {address}:{port}\nHostKey {shown}/host_key\nPidFile none\n\
+        "{extra}\n{listen}HostKey {shown}/host_key\nPidFile none\n\
          AuthorizedKeysFile {shown}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication yes\n\
          KbdInteractiveAuthentication no\nPrintMotd no\nLogLevel DEBUG1\n"
     );

@@ -252,7 +252,7 @@ impl Questions {
 
 /// Writes orders as they come, and a sign of life in between.
 async fn write(
-    mut stdin: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+    mut stdin: Box<dyn AsyncWrite + Send + Unpin>,
     mut orders: mpsc::UnboundedReceiver<Vec<u8>>,
     every: Duration,
 ) {
@@ -290,7 +290,7 @@ struct Hearing {
 }
 
 impl Hearing {
-    async fn stdout(mut self, stdout: Box<dyn AsyncRead + Send + Sync + Unpin>, end: Task<Option<String>>) {
+    async fn stdout(mut self, stdout: Box<dyn AsyncRead + Send + Unpin>, end: Task<Option<String>>) {
         let greeting = self.listen(stdout).await;
         let words = end.await.unwrap_or_else(|| ended(&greeting));
         match self.greet.take() {
@@ -300,12 +300,12 @@ impl Hearing {
         self.questions.lock().clear();
     }
 
-    async fn stderr(mut self, stderr: Box<dyn AsyncRead + Send + Sync + Unpin>) {
+    async fn stderr(mut self, stderr: Box<dyn AsyncRead + Send + Unpin>) {
         self.listen(stderr).await;
     }
 
     /// Listens to the end; what was said before the guard was there.
-    async fn listen(&mut self, mut from: Box<dyn AsyncRead + Send + Sync + Unpin>) -> Vec<u8> {
+    async fn listen(&mut self, mut from: Box<dyn AsyncRead + Send + Unpin>) -> Vec<u8> {
         let mut greeting = Vec::new();
         let mut buffer = vec![0; PIECE];
         loop {

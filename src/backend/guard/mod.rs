@@ -42,11 +42,11 @@ pub trait Transport: Send + Sync + 'static {
 /// The two directions to a process at the far end.
 pub struct Line {
     /// Its stdin; it ends when this is shut down or dropped.
-    pub stdin: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
     /// Its stdout, until it or the way there ends.
-    pub stdout: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
     /// Its stderr, apart from stdout.
-    pub stderr: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
     /// Asked after stdout has ended: why the way there ended, in words; `None` where the process has ended by itself.
     pub end: Task<Option<String>>,
 }
@@ -217,7 +217,7 @@ impl Session for FarSession {
         Box::pin(async move { first.exists(&path).await })
     }
 
-    fn close(&self) -> Task<Vec<Leak>> {
+    fn close(&self, _passed: bool) -> Task<Vec<Leak>> {
         let far = Arc::clone(&self.0);
         Box::pin(async move { far.close().await })
     }

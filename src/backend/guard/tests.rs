@@ -119,7 +119,7 @@ impl Stream {
     }
 
     async fn close(self) -> Vec<String> {
-        let leaks = self.session.close().await;
+        let leaks = self.session.close(true).await;
         let mut children = std::mem::take(&mut *self.children.lock().unwrap());
         drop(self.session);
         for child in &mut children {

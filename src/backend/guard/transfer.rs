@@ -97,7 +97,7 @@ impl Far {
 
 impl Line {
     /// Its stdout, and the rest.
-    fn split(self) -> (Box<dyn tokio::io::AsyncRead + Send + Sync + Unpin>, Self) {
+    fn split(self) -> (Box<dyn tokio::io::AsyncRead + Send + Unpin>, Self) {
         let nothing = Box::new(tokio::io::empty());
         (self.stdout, Self { stdin: self.stdin, stdout: nothing, stderr: self.stderr, end: self.end })
     }

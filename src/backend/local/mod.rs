@@ -131,7 +131,7 @@ impl Session for LocalSession {
         Box::pin(async move { path.exists() })
     }
 
-    fn close(&self) -> Task<Vec<Leak>> {
+    fn close(&self, _passed: bool) -> Task<Vec<Leak>> {
         let local = Arc::clone(&self.0);
         Box::pin(async move { local.close().await })
     }

@@ -84,7 +84,7 @@ impl Stream {
     }
 
     async fn close(self) -> Vec<String> {
-        let leaks = self.session.close().await;
+        let leaks = self.session.close(true).await;
         leaks.iter().map(|leak| leak.command.to_string()).collect()
     }
 }
@@ -187,7 +187,7 @@ async fn a_step_has_a_session_of_its_own_and_the_stream_s_surroundings() {
     let tmp = stream.root.path().join("private/web");
     assert!(tmp.is_dir());
     fs::DirBuilder::new().create(tmp.join("left")).unwrap();
-    assert_eq!(stream.session.close().await, []);
+    assert_eq!(stream.session.close(true).await, []);
     assert!(!tmp.exists());
 }
 

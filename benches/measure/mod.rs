@@ -1,0 +1,73 @@
+//! What the benches measure with.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The most memory that a command takes, in KiB. Its output is thrown away; it has to succeed.
+pub(crate) fn peak_of(command: &mut Command) -> u64 {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let pid = child.id();
+    let mut peak = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        peak = peak_memory(pid).max(peak);
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(status.success(), "{command:?}: {status}");
+    peak
+}
+
+/// The same, timed to the end without looking in between.
+pub(crate) fn timed(command: &mut Command) -> Duration {
+    let began = Instant::now();
+    let output = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+    let wall = began.elapsed();
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    wall
+}
+
+pub(crate) fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+/// The median of some runs.
+pub(crate) fn median(runs: usize, mut run: impl FnMut() -> Duration) -> Duration {
+    let mut all: Vec<Duration> = (0..runs).map(|_| run()).collect();
+    all.sort_unstable();
+    all[runs / 2]
+}
+
+pub(crate) fn mstream(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
+    command.args(words).current_dir(folder);
+    command
+}
+
+pub(crate) fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+pub(crate) fn line(name: &str, wall: Duration, limit: Duration, rest: &str) {
+    println!(
+        "  {name:<28} {:>9.1} ms   {:>5.2}x{rest}",
+        wall.as_secs_f64() * 1e3,
+        wall.as_secs_f64() / limit.as_secs_f64()
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "memory in KiB is far below 2^52")]
+pub(crate) fn kib(value: u64) -> f64 {
+    value as f64 / 1024.0
+}

@@ -1,0 +1,354 @@
+//! A container as a stream wants it: read from the keys, got from the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, NetworkingConfig};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, CreateImageOptionsBuilder};
+use futures_util::StreamExt as _;
+use tokio::time::sleep;
+
+use super::made::{Kept, Made, Remove};
+use super::way::map;
+use super::{Labels, reason};
+use crate::backend::Place;
+use crate::scenario::keys;
+use crate::syntax::Value;
+
+/// How long a command that ends at once may take for that.
+const SETTLING: Duration = Duration::from_millis(50);
+
+/// When an image is pulled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pull {
+    Missing,
+    Never,
+    Always,
+}
+
+/// What the keys of a stream say.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    image: Option<String>,
+    container: Option<String>,
+    create: Option<bool>,
+    remove: Remove,
+    pull: Pull,
+    /// `NAME=value`, for all that runs in it.
+    pub(super) env: Vec<String>,
+    volumes: Vec<String>,
+    network: Option<String>,
+    /// Whom everything in it runs as.
+    pub(super) user: Option<String>,
+    /// Where everything in it starts.
+    pub(super) dir: Option<String>,
+    command: Vec<String>,
+    init: Option<bool>,
+    memory: Option<i64>,
+    nano_cpus: Option<i64>,
+    cap_add: Vec<String>,
+    privileged: bool,
+}
+
+/// A container that runs.
+#[derive(Debug)]
+pub(super) struct Container {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// The address that others can use.
+    pub(super) address: Arc<str>,
+}
+
+impl Wanted {
+    /// Reads the keys of a stream; the error says which one is wrong.
+    pub(super) fn of(place: &Place) -> Result<Self, String> {
+        let mut it = Self {
+            image: None,
+            container: None,
+            create: None,
+            remove: Remove::Always,
+            pull: Pull::Missing,
+            env: Vec::new(),
+            volumes: Vec::new(),
+            network: None,
+            user: None,
+            dir: None,
+            command: Vec::new(),
+            init: None,
+            memory: None,
+            nano_cpus: None,
+            cap_add: Vec::new(),
+            privileged: false,
+        };
+        for (key, value) in &place.keys {
+            keys::check("docker", key, value)?;
+            let text = value.to_string();
+            match &**key {
+                "image" => it.image = Some(text),
+                "container" => it.container = Some(text),
+                "create" => it.create = keys::flag(value),
+                "remove" if text == "on_success" => it.remove = Remove::OnSuccess,
+                "remove" if text == "never" => it.remove = Remove::Never,
+                "remove" => it.remove = Remove::Always,
+                "pull" if text == "never" => it.pull = Pull::Never,
+                "pull" if text == "always" => it.pull = Pull::Always,
+                "pull" => it.pull = Pull::Missing,
+                "env" => it.env = pairs(value).map(|(name, value)| format!("{name}={value}")).collect(),
+                "volumes" => it.volumes = volumes(place, value),
+                "network" => it.network = Some(text),
+                "user" => it.user = Some(text),
+                "dir" => it.dir = Some(text),
+                "command" if matches!(value, Value::List(_)) => it.command = texts(value),
+                "command" => it.command = ["sh", "-c", &text].map(str::to_owned).into(),
+                "init" => it.init = keys::flag(value),
+                "memory" => it.memory = keys::size(value).and_then(|bytes| bytes.try_into().ok()),
+                #[expect(clippy::cast_possible_truncation, reason = "a number of processors is small")]
+                "cpus" => it.nano_cpus = keys::number(value).map(|cpus| (cpus * 1e9) as i64),
+                "cap_add" => it.cap_add = texts(value),
+                "privileged" => it.privileged = keys::flag(value) == Some(true),
+                other => return Err(format!("a container has no key `{other}`")),
+            }
+        }
+        match (&it.image, &it.container, it.create) {
+            (None, None, _) => Err("a container needs an `image`, or the name of an existing `container`".to_owned()),
+            (None, Some(_), Some(true)) => Err("a container that is to be created needs an `image`".to_owned()),
+            (Some(_), None, Some(false)) => {
+                Err("`create = false` needs the name of an existing `container`".to_owned())
+            }
+            _ => Ok(it),
+        }
+    }
+
+    /// The container: the existing one, else a new one, which is to be removed.
+    pub(super) async fn get(
+        &self,
+        docker: &Docker,
+        made: &Made,
+        labels: &Labels,
+        place: &Place,
+    ) -> Result<(Container, Option<Kept>), String> {
+        match (&self.container, &self.image) {
+            (Some(name), None) => Ok((existing(docker, name).await?, None)),
+            (Some(name), Some(_)) if self.create == Some(false) => Ok((existing(docker, name).await?, None)),
+            (_, Some(image)) => {
+                self.pull(docker, image).await?;
+                let name = self.container.clone().unwrap_or_else(|| own_name(labels, place));
+                let networked = self.network.is_none();
+                let kept = Kept { name, remove: self.remove, networked };
+                let network = match &self.network {
+                    Some(network) => network.clone(),
+                    None => made.enter(docker, labels).await?,
+                };
+                let created = self.create(docker, image, &network, labels, place, &kept, made).await;
+                match created {
+                    Ok(container) => Ok((container, Some(kept))),
+                    Err(words) => {
+                        // What did not even start is of no use to anybody.
+                        let kept = Kept { remove: Remove::Always, ..kept };
+                        made.remove(docker, &kept, false).await;
+                        Err(words)
+                    }
+                }
+            }
+            (None, None) => Err("a container needs an `image`".to_owned()),
+        }
+    }
+
+    /// Has the image there, as `pull` says.
+    async fn pull(&self, docker: &Docker, image: &str) -> Result<(), String> {
+        let there = match docker.inspect_image(image).await {
+            Ok(_) => true,
+            Err(error) if reason::is_missing(&error) => false,
+            Err(error) => {
+                return Err(format!("the engine cannot look for the image `{image}`: {}", reason::of(&error)));
+            }
+        };
+        match self.pull {
+            Pull::Missing if there => return Ok(()),
+            Pull::Never if there => return Ok(()),
+            Pull::Never => return Err(format!("there is no image `{image}`, and `pull = \"never\"`")),
+            Pull::Missing | Pull::Always => {}
+        }
+        let last = image.rsplit('/').next().unwrap_or(image);
+        // Without a tag, the engine would pull all that there are.
+        let full = if last.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") };
+        let options = CreateImageOptionsBuilder::new().from_image(&full).build();
+        let mut progress = docker.create_image(Some(options), None, None);
+        while let Some(step) = progress.next().await {
+            step.map_err(|error| reason::no_image(image, &reason::of(&error)))?;
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a container is made of")]
+    async fn create(
+        &self,
+        docker: &Docker,
+        image: &str,
+        network: &str,
+        labels: &Labels,
+        place: &Place,
+        kept: &Kept,
+        made: &Made,
+    ) -> Result<Container, String> {
+        let failed = |error: &bollard::errors::Error| reason::not_started(&kept.name, error);
+        let silent = docker.inspect_image(image).await.ok().and_then(|image| image.config).is_some_and(|config| {
+            config.cmd.unwrap_or_default().is_empty() && config.entrypoint.unwrap_or_default().is_empty()
+        });
+        let command = match &self.command[..] {
+            [] if silent => Some(vec!["sh".to_owned()]),
+            [] => None,
+            words => Some(words.to_vec()),
+        };
+        let alias = EndpointSettings { aliases: Some(vec![place.name.to_string()]), ..EndpointSettings::default() };
+        let own =
+            kept.networked.then(|| NetworkingConfig { endpoints_config: Some(map([(network.to_owned(), alias)])) });
+        let mut body = ContainerCreateBody {
+            hostname: (network != "host").then(|| host_name(&place.name)),
+            image: Some(image.to_owned()),
+            cmd: command,
+            env: Some(self.env.clone()),
+            user: self.user.clone(),
+            working_dir: self.dir.clone(),
+            // A shell that is the command of an image waits for what comes on its stdin, instead of ending at once.
+            open_stdin: Some(true),
+            labels: Some(labels.map()),
+            networking_config: own,
+            host_config: Some(HostConfig {
+                binds: Some(self.volumes.clone()),
+                network_mode: Some(network.to_owned()),
+                init: Some(self.init.unwrap_or(true)),
+                memory: self.memory,
+                memory_swap: self.memory,
+                nano_cpus: self.nano_cpus,
+                cap_add: Some(self.cap_add.clone()),
+                privileged: Some(self.privileged),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        made.note(&kept.name);
+        let options = || CreateContainerOptionsBuilder::new().name(&kept.name).build();
+        docker.create_container(Some(options()), body.clone()).await.map_err(|error| failed(&error))?;
+        match docker.start_container(&kept.name, None).await {
+            // An engine without an init of its own: the command of the container is the first process then.
+            Err(error) if self.init.is_none() && reason::of(&error).contains("-init") => {
+                made.remove(docker, &Kept { networked: false, remove: Remove::Always, ..kept.clone() }, false).await;
+                if let Some(host) = &mut body.host_config {
+                    host.init = Some(false);
+                }
+                made.note(&kept.name);
+                docker.create_container(Some(options()), body).await.map_err(|error| failed(&error))?;
+                docker.start_container(&kept.name, None).await.map_err(|error| failed(&error))?;
+            }
+            started => started.map_err(|error| failed(&error))?,
+        }
+        if !runs(docker, &kept.name).await {
+            return Err(ended_at_once(docker, &kept.name).await);
+        }
+        found(docker, &kept.name).await
+    }
+}
+
+/// Whether a container runs, and its command did not end at once.
+pub(super) async fn runs(docker: &Docker, name: &str) -> bool {
+    let state = docker.inspect_container(name, None).await.ok().and_then(|found| found.state);
+    state.is_some_and(|state| state.running == Some(true))
+}
+
+async fn ended_at_once(docker: &Docker, name: &str) -> String {
+    sleep(SETTLING).await;
+    let state = docker.inspect_container(name, None).await.ok().and_then(|found| found.state).unwrap_or_default();
+    let code = state.exit_code.unwrap_or_default();
+    format!(
+        "the container {name} has ended at once (exit code {code}): the command of its image does; \
+         `command = [\"sleep\", \"infinity\"]` keeps it there"
+    )
+}
+
+/// A container that somebody else has made.
+async fn existing(docker: &Docker, name: &str) -> Result<Container, String> {
+    let found = match docker.inspect_container(name, None).await {
+        Ok(found) => found,
+        Err(error) if reason::is_missing(&error) => {
+            return Err(format!("there is no container `{name}`: `docker ps -a` lists them; `image` makes a new one"));
+        }
+        Err(error) => return Err(format!("the engine cannot look for the container `{name}`: {}", reason::of(&error))),
+    };
+    let state = found.state.clone().unwrap_or_default();
+    if state.running != Some(true) {
+        return Err(format!("the container `{name}` does not run: `docker start {name}` starts it"));
+    }
+    if state.paused == Some(true) {
+        return Err(format!("the container `{name}` is paused: `docker unpause {name}` lets it go on"));
+    }
+    Ok(container(found, name))
+}
+
+async fn found(docker: &Docker, name: &str) -> Result<Container, String> {
+    let found = docker.inspect_container(name, None).await;
+    found.map(|it| container(it, name)).map_err(|error| reason::not_started(name, &error))
+}
+
+fn container(found: ContainerInspectResponse, name: &str) -> Container {
+    let id = found.id.unwrap_or_else(|| name.to_owned());
+    let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let mut addresses: Vec<(String, String)> = networks
+        .into_iter()
+        .filter_map(|(network, it)| Some((network, it.ip_address.filter(|address| !address.is_empty())?)))
+        .collect();
+    addresses.sort();
+    // One in the network of the host has the addresses of the host.
+    let address = addresses.into_iter().next().map_or_else(|| "127.0.0.1".to_owned(), |(_, address)| address);
+    Container { id, name: name.to_owned(), address: address.into() }
+}
+
+/// The name of a container that we make.
+fn own_name(labels: &Labels, place: &Place) -> String {
+    let good = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
+    if place.name.chars().all(good) {
+        return format!("mstream-{}-{}", labels.run, place.name);
+    }
+    // Names that differ only in letters that cannot stand here stay different.
+    let safe: String = place.name.chars().map(|letter| if good(letter) { letter } else { '_' }).collect();
+    let bytes: String = place.name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("mstream-{}-{safe}-{}", labels.run, &bytes[..bytes.len().min(64)])
+}
+
+/// What a container calls itself.
+fn host_name(name: &str) -> String {
+    let letters = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' });
+    let text: String = letters.take(63).collect();
+    let text = text.trim_matches('-');
+    if text.is_empty() { "stream".to_owned() } else { text.to_owned() }
+}
+
+fn pairs(value: &Value) -> impl Iterator<Item = (String, String)> + '_ {
+    let map = if let Value::Map(map) = value { Some(map) } else { None };
+    map.into_iter().flat_map(|map| map.iter().map(|(key, value)| (key.to_string(), value.to_string())))
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    if let Value::List(items) = value { items.iter().map(Value::to_string).collect() } else { vec![value.to_string()] }
+}
+
+/// `from:to:options`; relative folders of this machine start beside the scenario.
+fn volumes(place: &Place, value: &Value) -> Vec<String> {
+    let mut all: Vec<String> = pairs(value).map(|(from, to)| format!("{from}:{to}")).collect();
+    if all.is_empty() {
+        all = texts(value);
+    }
+    let absolute = |volume: String| match volume.split_once(':') {
+        Some((from, to)) if from.starts_with('.') => format!("{}:{to}", place.folder.join(from).display()),
+        _ => volume,
+    };
+    all.into_iter().map(absolute).collect()
+}
+
+impl Labels {
+    pub(super) fn map(&self) -> std::collections::HashMap<String, String> {
+        let labels = [("run", &self.run), ("owner", &self.owner), ("expires", &self.expires)];
+        map(labels.map(|(name, value)| (format!("dev.mstream.{name}"), value.to_string())))
+    }
+}

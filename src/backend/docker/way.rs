@@ -1,0 +1,110 @@
+//! The way into a container: an exec with its three streams.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use futures_util::StreamExt as _;
+use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+
+use super::container::Wanted;
+use super::reason;
+use crate::backend::Task;
+use crate::backend::guard::{Line, Transport};
+
+/// How much may be on its way on each of two channels.
+const PIPE: usize = 64 << 10;
+
+/// What a shell ends with that the engine could not even start.
+const NOT_STARTED: [i64; 2] = [126, 127];
+
+/// The way into one container.
+#[derive(Debug)]
+pub(super) struct Way {
+    docker: Docker,
+    id: String,
+    name: String,
+    user: Option<String>,
+    dir: Option<String>,
+    env: Vec<String>,
+}
+
+impl Way {
+    pub(super) fn new(docker: Docker, id: String, name: String, wanted: &Wanted) -> Self {
+        Self { docker, id, name, user: wanted.user.clone(), dir: wanted.dir.clone(), env: wanted.env.clone() }
+    }
+}
+
+impl Transport for Way {
+    fn dial(&self, command: &'static str) -> Task<Result<Line, String>> {
+        let (docker, id, name) = (self.docker.clone(), self.id.clone(), self.name.clone());
+        let options = CreateExecOptions {
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            cmd: Some(["sh", "-c", command].map(str::to_owned).into()),
+            user: self.user.clone(),
+            working_dir: self.dir.clone(),
+            env: Some(self.env.clone()),
+            ..CreateExecOptions::default()
+        };
+        Box::pin(async move {
+            let refused =
+                |error: &bollard::errors::Error| format!("the container {name} takes no shell: {}", reason::of(error));
+            let exec = docker.create_exec(&id, options).await.map_err(|error| refused(&error))?.id;
+            let start = StartExecOptions { output_capacity: Some(PIPE), ..StartExecOptions::default() };
+            let started = docker.start_exec(&exec, Some(start)).await.map_err(|error| refused(&error))?;
+            let StartExecResults::Attached { output, input } = started else {
+                return Err(format!("the container {name} takes no shell: the engine does not attach to it"));
+            };
+            let (stdout, mut to_stdout) = duplex(PIPE);
+            let (stderr, mut to_stderr) = duplex(PIPE);
+            tokio::spawn(async move {
+                let mut output = output;
+                while let Some(Ok(message)) = output.next().await {
+                    let (pipe, message): (&mut DuplexStream, _) = match message {
+                        LogOutput::StdErr { message } => (&mut to_stderr, message),
+                        LogOutput::StdOut { message } | LogOutput::Console { message } => (&mut to_stdout, message),
+                        LogOutput::StdIn { .. } => continue,
+                    };
+                    if pipe.write_all(&message).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            let end = Box::pin(async move { why(&docker, &id, &name, &exec).await });
+            Ok(Line { stdin: Box::new(input), stdout: Box::new(stdout), stderr: Box::new(stderr), end })
+        })
+    }
+}
+
+/// Why a line into a container has ended; `None`: its shell has, and the container has not.
+async fn why(docker: &Docker, id: &str, name: &str, exec: &str) -> Option<String> {
+    let state = match docker.inspect_container(id, None).await {
+        Ok(found) => found.state.unwrap_or_default(),
+        Err(error) if reason::is_missing(&error) => return Some(format!("the container {name} was removed")),
+        Err(error) => return Some(format!("the container engine does not answer any more: {}", reason::of(&error))),
+    };
+    let code = state.exit_code.unwrap_or_default();
+    if state.running != Some(true) {
+        return Some(if state.oom_killed == Some(true) {
+            format!("the container {name} ran out of memory and was killed (exit code {code})")
+        } else {
+            format!(
+                "the container {name} has ended (exit code {code}): it was stopped or killed, or its command has ended"
+            )
+        });
+    }
+    if state.paused == Some(true) {
+        return Some(format!("the container {name} is paused"));
+    }
+    let ended = docker.inspect_exec(exec).await.ok()?.exit_code?;
+    let missing = NOT_STARTED.contains(&ended);
+    missing.then(|| format!("the container {name} has no `sh`, and a stream needs one: take an image with a shell"))
+}
+
+/// Labels and endpoints are maps in the engine's language.
+pub(super) fn map<V>(pairs: impl IntoIterator<Item = (String, V)>) -> HashMap<String, V> {
+    pairs.into_iter().collect()
+}
