@@ -12,7 +12,11 @@ use crate::watchdog::Watchdog;
 
 /// Runs `mstream` with these words in `folder`; one that hangs is killed.
 pub(crate) fn mstream(folder: &Path, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
+    ends(Command::new(env!("CARGO_BIN_EXE_mstream")), folder, words)
+}
+
+/// Runs `command` with these words in `folder`; one that hangs is killed.
+pub(crate) fn ends(mut command: Command, folder: &Path, words: &[&str]) -> Output {
     command.args(words).current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR");
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let _watchdog = Watchdog::over(&child);

@@ -3,30 +3,39 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::cases::mstream;
+use crate::cases::ends;
+use crate::engine::{Engine, HOST, HOST_VOLUMES};
 use crate::markdown::files;
 use crate::sshd::Sshd;
+
+/// What starts mstream where the streams can be reached.
+type Program<'a> = dyn Fn() -> Command + Sync + 'a;
+
+fn mstream() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_mstream"))
+}
 
 /// How long the sleepers of the scenarios sleep; each run gets a length of its own, by which they are found.
 const SLEEP: &str = "sleep 7110";
 
 /// Runs every scenario with the stream `far` bound to `uri`, all at the same time. Nothing may be left of any of them.
-fn conforms(uri: &str) {
+fn conforms(uri: &str, program: &Program<'_>) {
     let scenarios = files("tests/conformance", "ms");
     let wrong: Vec<String> = std::thread::scope(|scope| {
-        let runs: Vec<_> = scenarios.iter().map(|path| scope.spawn(|| complaints(path, uri))).collect();
+        let runs: Vec<_> = scenarios.iter().map(|path| scope.spawn(|| complaints(path, uri, program))).collect();
         runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    values_arrive(uri);
+    values_arrive(uri, program);
 }
 
 /// What is wrong with one scenario. Its head says what is expected: `# expect: EXIT CODE`, `# says: WORDS` of the
 /// output, `# options: WORDS` of the command line.
-fn complaints(path: &Path, uri: &str) -> Vec<String> {
+fn complaints(path: &Path, uri: &str, program: &Program<'_>) -> Vec<String> {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let sleep = format!("sleep {}{:04}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
     let story = std::fs::read_to_string(path).unwrap();
@@ -37,7 +46,7 @@ fn complaints(path: &Path, uri: &str) -> Vec<String> {
     let stream = format!("far={uri}");
     let mut words = vec!["exec", "test.ms", "--stream", &stream];
     words.extend(heads("# options: ").flat_map(str::split_whitespace));
-    let output = mstream(folder.path(), &words);
+    let output = ends(program(), folder.path(), &words);
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap().replace(&sleep, SLEEP);
     let mut wrong = Vec::new();
     if heads("# expect: ").next().unwrap().parse().ok() != output.status.code() {
@@ -84,7 +93,7 @@ const VALUES: usize = 21_000;
 const STEP: usize = 500;
 
 /// Random values reach `sh`, `bash` and `python3` as they are.
-fn values_arrive(uri: &str) {
+fn values_arrive(uri: &str, program: &Program<'_>) {
     let folder = tempfile::tempdir().unwrap();
     let mut random = Random(u64::from(std::process::id()) << 20 | uri.len() as u64 | 1);
     let values: Vec<String> = (0..VALUES).map(|_| random.value()).collect();
@@ -109,7 +118,8 @@ fn values_arrive(uri: &str) {
     }
     text.push_str("}\n");
     std::fs::write(folder.path().join("test.ms"), text).unwrap();
-    let output = mstream(folder.path(), &["exec", "test.ms", "--stream", &format!("far={uri}"), "--format", "jsonl"]);
+    let output =
+        ends(program(), folder.path(), &["exec", "test.ms", "--stream", &format!("far={uri}"), "--format", "jsonl"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{uri}: {said:.2000}");
     let run = std::fs::read_dir(folder.path().join(".mstream/runs")).unwrap().next().unwrap().unwrap().path();
@@ -205,13 +215,22 @@ fn literal(value: &str) -> String {
 
 #[test]
 fn local_streams_conform() {
-    conforms("local:");
+    conforms("local:", &mstream);
 }
 
 #[test]
 fn ssh_streams_conform() {
     let sshd = Sshd::start("");
-    conforms(&sshd.uri("tester"));
-    conforms(&sshd.uri("basher"));
-    conforms(&sshd.uri("boxer"));
+    for user in ["tester", "basher", "boxer"] {
+        conforms(&sshd.uri(user), &mstream);
+    }
+    assert_eq!(sshd.temporary_files(), [""; 0], "a folder of a stream is left");
+}
+
+#[test]
+fn containers_conform() {
+    let engine = Engine::get();
+    let program = || engine.command(env!("CARGO_BIN_EXE_mstream"));
+    conforms(&format!("docker://?image={HOST}&volumes={HOST_VOLUMES}&pull=never"), &program);
+    assert_eq!(engine.says(&["ps", "-aq", "--filter", "label=dev.mstream.run", "--filter", "name=-far"]), "");
 }

@@ -4,6 +4,8 @@
 
 mod cases;
 mod conformance;
+mod docker;
+mod engine;
 mod examples;
 mod layers;
 mod markdown;

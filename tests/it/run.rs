@@ -22,9 +22,13 @@ pub(crate) struct Run {
 impl Run {
     /// Starts `mstream exec` of this text with `--format jsonl` and these options.
     pub(crate) fn start(text: &str, options: &[&str]) -> Self {
+        Self::by(Command::new(env!("CARGO_BIN_EXE_mstream")), text, options)
+    }
+
+    /// The same by a command that starts mstream somewhere else.
+    pub(crate) fn by(mut command: Command, text: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("test.ms"), text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
         command.args(["exec", "--format", "jsonl", "test.ms"]).args(options).current_dir(folder.path());
         // What it makes beside its own folder has to be gone at the end.
         command.env("TMPDIR", folder.path());
@@ -79,7 +83,7 @@ pub(crate) struct Ended {
     pub(crate) events: Vec<Json>,
     pub(crate) status: ExitStatus,
     pub(crate) took: Duration,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Ended {

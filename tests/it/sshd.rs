@@ -98,6 +98,12 @@ impl Sshd {
         self.folder.path().join("known_hosts")
     }
 
+    /// What stands in the folder for temporary files of all accounts.
+    pub(crate) fn temporary_files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path().join("tmp")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
     /// The port, the same on all addresses.
     pub(crate) fn port(&self) -> u16 {
         self.port
@@ -179,6 +185,8 @@ fn furnish(folder: &Path, addresses: &[Ipv4Addr], port: u16, extra: &str) {
         assert!(made.unwrap().success());
     }
     let public = std::fs::read_to_string(file("host_key.pub")).unwrap();
+    std::fs::create_dir(file("tmp")).unwrap();
+    std::fs::set_permissions(file("tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
     let (mut known, mut listen) = (String::new(), String::new());
     for address in addresses {
         let name = if port == 22 { address.to_string() } else { format!("[{address}]:{port}") };
@@ -191,7 +199,7 @@ fn furnish(folder: &Path, addresses: &[Ipv4Addr], port: u16, extra: &str) {
     accounts(folder);
     let shown = folder.display();
     let config = format!(
-        "{extra}\n{listen}HostKey {shown}/host_key\nPidFile none\n\
+        "{extra}\n{listen}SetEnv TMPDIR={shown}/tmp\nHostKey {shown}/host_key\nPidFile none\n\
          AuthorizedKeysFile {shown}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication yes\n\
          KbdInteractiveAuthentication no\nPrintMotd no\nLogLevel DEBUG1\n"
     );

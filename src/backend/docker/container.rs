@@ -251,20 +251,22 @@ impl Wanted {
     }
 }
 
-/// Whether a container runs, and its command did not end at once.
+/// Whether a container runs.
 pub(super) async fn runs(docker: &Docker, name: &str) -> bool {
     let state = docker.inspect_container(name, None).await.ok().and_then(|found| found.state);
     state.is_some_and(|state| state.running == Some(true))
 }
 
-async fn ended_at_once(docker: &Docker, name: &str) -> String {
+/// Why a container that was started does not run.
+pub(super) async fn ended_at_once(docker: &Docker, name: &str) -> String {
     sleep(SETTLING).await;
     let state = docker.inspect_container(name, None).await.ok().and_then(|found| found.state).unwrap_or_default();
     let code = state.exit_code.unwrap_or_default();
-    format!(
-        "the container {name} has ended at once (exit code {code}): the command of its image does; \
-         `command = [\"sleep\", \"infinity\"]` keeps it there"
-    )
+    let why = match code {
+        126 | 127 => "its image does not have what it is to run; a stream needs an image with a `sh`",
+        _ => "the command of its image does; `command = [\"sleep\", \"infinity\"]` keeps it there",
+    };
+    format!("the container {name} has ended at once (exit code {code}): {why}")
 }
 
 /// A container that somebody else has made.

@@ -69,15 +69,18 @@ impl Made {
                 labels: Some(labels.map()),
                 ..NetworkCreateRequest::default()
             };
+            network.users += 1;
             // Nobody else makes one of this name: it may be there from a stream that was given up.
             match docker.create_network(request).await {
                 Err(error) if !reason::of(&error).contains("already exists") => {
+                    network.users -= 1;
                     return Err(format!("the network of the run cannot be made: {}", reason::of(&error)));
                 }
                 Ok(_) | Err(_) => {}
             }
+        } else {
+            network.users += 1;
         }
-        network.users += 1;
         Ok(network.name.clone())
     }
 
@@ -97,7 +100,7 @@ impl Made {
             network.users = network.users.saturating_sub(1);
             network.stays |= stays;
             if network.users == 0 && !network.stays {
-                let _ = docker.remove_network(&network.name).await;
+                remove_network(docker, &network.name).await;
             }
         }
     }
@@ -120,7 +123,7 @@ impl Made {
                     remove(&docker, name).await;
                 }
                 if let Some(network) = network {
-                    let _ = docker.remove_network(&network).await;
+                    remove_network(&docker, &network).await;
                 }
             });
         });
@@ -136,6 +139,18 @@ async fn remove(docker: &Docker, name: &str) {
             // Somebody else is removing it.
             Err(error) if reason::of(&error).contains("already in progress") => sleep(PAUSE).await,
             Err(error) if reason::is_missing(&error) => sleep(PAUSE).await,
+            Ok(()) | Err(_) => return,
+        }
+    }
+}
+
+async fn remove_network(docker: &Docker, name: &str) {
+    for _ in 0..LOOKS {
+        match docker.remove_network(name).await {
+            // It is being made still, or a container is only just leaving it.
+            Err(error) if reason::is_missing(&error) || reason::of(&error).contains("active endpoints") => {
+                sleep(PAUSE).await;
+            }
             Ok(()) | Err(_) => return,
         }
     }

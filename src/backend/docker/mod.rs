@@ -85,6 +85,8 @@ impl Backend for DockerBackend {
                         as Arc<dyn Session>)
                 }
                 Err(words) => {
+                    let ended = !container::runs(docker, &container.id).await;
+                    let words = if ended { container::ended_at_once(docker, &container.name).await } else { words };
                     if let Some(kept) = kept {
                         shared.made.remove(docker, &kept, false).await;
                     }

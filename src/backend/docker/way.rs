@@ -1,12 +1,14 @@
 //! The way into a container: an exec with its three streams.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::sleep;
 
 use super::container::Wanted;
 use super::reason;
@@ -18,6 +20,13 @@ const PIPE: usize = 64 << 10;
 
 /// What a shell ends with that the engine could not even start.
 const NOT_STARTED: [i64; 2] = [126, 127];
+
+/// What a shell ends with that was killed.
+const KILLED: i64 = 137;
+
+/// How often the engine is asked what became of a container.
+const LOOKS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The way into one container.
 #[derive(Debug)]
@@ -81,6 +90,28 @@ impl Transport for Way {
 
 /// Why a line into a container has ended; `None`: its shell has, and the container has not.
 async fn why(docker: &Docker, id: &str, name: &str, exec: &str) -> Option<String> {
+    for _ in 0..LOOKS {
+        if gone(docker, id, name).await.is_some() {
+            // One that is removed by force is killed first.
+            sleep(PAUSE).await;
+            return gone(docker, id, name).await;
+        }
+        match docker.inspect_exec(exec).await.ok().and_then(|exec| exec.exit_code) {
+            Some(code) if NOT_STARTED.contains(&code) => {
+                return Some(format!(
+                    "the container {name} has no `sh`, and a stream needs one: take an image with a shell"
+                ));
+            }
+            // Killed: alone, or with all the others, of which the engine learns a moment later.
+            Some(KILLED) | None => sleep(PAUSE).await,
+            Some(_) => return None,
+        }
+    }
+    None
+}
+
+/// Why nothing runs in a container any more; `None`: it could.
+async fn gone(docker: &Docker, id: &str, name: &str) -> Option<String> {
     let state = match docker.inspect_container(id, None).await {
         Ok(found) => found.state.unwrap_or_default(),
         Err(error) if reason::is_missing(&error) => return Some(format!("the container {name} was removed")),
@@ -96,12 +127,7 @@ async fn why(docker: &Docker, id: &str, name: &str, exec: &str) -> Option<String
             )
         });
     }
-    if state.paused == Some(true) {
-        return Some(format!("the container {name} is paused"));
-    }
-    let ended = docker.inspect_exec(exec).await.ok()?.exit_code?;
-    let missing = NOT_STARTED.contains(&ended);
-    missing.then(|| format!("the container {name} has no `sh`, and a stream needs one: take an image with a shell"))
+    None
 }
 
 /// Labels and endpoints are maps in the engine's language.

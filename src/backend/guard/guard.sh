@@ -11,106 +11,106 @@
 # Bash says that a signal has ended a job, and lets the last part of a pipe set variables, only where it is told to.
 [ "$BASH_VERSION" ] && { set +o posix; shopt -s lastpipe; }
 exec 3<&0 5>&2 6>&1 </dev/null 2>/dev/null
-d= h= i= s= u= R= W=
-[ "$D" ] && D=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/mstream-XXXXXX") && export MSTREAM_TMP="$D"
+_d= _h= _i= _s= _u= _R= _W=
+[ "$_D" ] && _D=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/mstream-XXXXXX") && export MSTREAM_TMP="$_D"
 
-say() { printf '\036%s %s\n' "$N" "$*" >&6; }
-end() { printf '\036%s E\n' "$N" >&5; say E "$@"; }
+say() { printf '\036%s %s\n' "$_N" "$*" >&6; }
+end() { printf '\036%s E\n' "$_N" >&5; say E "$@"; }
 
 # Who belongs to group and session $1, carries the cookie $2 or descends from one of these: M. Nobody is named twice,
 # nor the dead, nor the guard itself.
 seek() {
-  M=' ' T= Z=' '
-  for q in $(grep -lszF "MSTREAM_STEP=$2" /proc/[0-9]*/environ); do q=${q#/proc/}; M="$M${q%/*} "; done
-  case $1$M in ' ') M=; return;; esac
-  l=$(cat /proc/[0-9]*/stat) I=$IFS; IFS=$n; set -f
-  for l in $l; do
-    q=${l%% *}; l=${l##*) }
-    case $l in Z*|X*) Z="$Z$q "; continue;; esac
-    l=${l#* }; p=${l%% *}; l=${l#* }; g=${l%% *}; l=${l#* }; l=${l%% *}
-    T="$T$n$q:$p"
-    [ "$1" ] && case $1 in "$l"|"$g"|"$q") M="$M$q ";; esac
+  _M=' ' _T= _Z=' '
+  for _q in $(grep -lszF "MSTREAM_STEP=$2" /proc/[0-9]*/environ); do _q=${_q#/proc/}; _M="$_M${_q%/*} "; done
+  case $1$_M in ' ') _M=; return;; esac
+  _l=$(cat /proc/[0-9]*/stat) _I=$IFS; IFS=$_n; set -f
+  for _l in $_l; do
+    _q=${_l%% *}; _l=${_l##*) }
+    case $_l in Z*|X*) _Z="$_Z$_q "; continue;; esac
+    _l=${_l#* }; _p=${_l%% *}; _l=${_l#* }; _g=${_l%% *}; _l=${_l#* }; _l=${_l%% *}
+    _T="$_T$_n$_q:$_p"
+    [ "$1" ] && case $1 in "$_l"|"$_g"|"$_q") _M="$_M$_q ";; esac
   done
-  g=1
-  while [ "$g" ]; do
-    g=
-    for l in $T; do
-      q=${l%:*}; p=${l#*:}
-      case $M in *" $q "*) ;; *" $p "*) M="$M$q " g=1;; esac
+  _g=1
+  while [ "$_g" ]; do
+    _g=
+    for _l in $_T; do
+      _q=${_l%:*}; _p=${_l#*:}
+      case $_M in *" $_q "*) ;; *" $_p "*) _M="$_M$_q " _g=1;; esac
     done
   done
-  IFS=$I; set +f
-  O=$M; M=
-  for q in $O; do case " $M $Z $$ $Q $R $W " in *" $q "*) ;; *) M="$M $q";; esac; done
+  IFS=$_I; set +f
+  _O=$_M; _M=
+  for _q in $_O; do case " $_M $_Z $$ $_Q $_R $_W " in *" $_q "*) ;; *) _M="$_M $_q";; esac; done
 }
 
 # Sends signal $1 to all of $2 and $3, and wakes those who are stopped, so that they hear it.
 hit() {
   seek "$2" "$3"
-  for q in "$1" CONT; do
-    [ "$2" ] && kill -"$q" -"$2"
-    [ "$M" ] && kill -"$q" $M
+  for _q in "$1" CONT; do
+    [ "$2" ] && kill -"$_q" -"$2"
+    [ "$_M" ] && kill -"$_q" $_M
   done
 }
 
 # Kills until nobody is left; those who freeze first cannot fork away.
 slay() {
-  for z in 1 2 3 4 5 6 7 8; do
+  for _z in 1 2 3 4 5 6 7 8; do
     seek "$1" "$2"
-    [ "$M" ] || return
-    kill -STOP $M
+    [ "$_M" ] || return
+    kill -STOP $_M
     [ "$1" ] && kill -KILL -"$1"
-    kill -KILL $M
+    kill -KILL $_M
   done
 }
 
 # Names them, as the answer to question $1.
 list() {
   seek "$2" "$3"
-  for q in $M; do
-    l=$(tr '\0\n' '  ' <"/proc/$q/cmdline" | cut -c1-200)
-    [ "$l" ] || read -r l <"/proc/$q/comm"
-    say L "$1" "$q" "$l"
+  for _q in $_M; do
+    _l=$(tr '\0\n' '  ' <"/proc/$_q/cmdline" | cut -c1-200)
+    [ "$_l" ] || read -r _l <"/proc/$_q/comm"
+    say L "$1" "$_q" "$_l"
   done
   say D "$1"
 }
 
 # Ends all that the guard has started.
 bye() {
-  hit TERM '' "$C"
-  for z in 1 2 3; do
-    [ "$M" ] || break
+  hit TERM '' "$_C"
+  for _z in 1 2 3; do
+    [ "$_M" ] || break
     sleep 1
-    seek '' "$C"
+    seek '' "$_C"
   done
-  slay '' "$C"
-  [ "$D" ] && rm -rf -- "$D"
+  slay '' "$_C"
+  [ "$_D" ] && rm -rf -- "$_D"
 }
 
 # Ends without a search: nobody is left.
 quit() {
-  [ "$D" ] && rm -rf -- "$D"
-  kill "$W"
+  [ "$_D" ] && rm -rf -- "$_D"
+  kill "$_W"
   say Q
   exit
 }
 
 # Answers question $1: whether something listens on the port that is $2 in hexadecimal.
 port() {
-  p=0
-  while read -r q l z g z; do case $l:$g in *":$2:0A") p=1;; esac; done <<E
+  _p=0
+  while read -r _q _l _z _g _z; do case $_l:$_g in *":$2:0A") _p=1;; esac; done <<E
 $(cat /proc/net/tcp /proc/net/tcp6)
 E
-  say P "$1" $p
+  say P "$1" $_p
 }
 # Whether the file $2 is there.
 file() { if [ -e "$2" ]; then say P "$1" 1; else say P "$1" 0; fi; }
 
 # Tells when process $1 waits for the line that lets it go, or has had the time to get there.
 held() {
-  for z in 1 2 3 4 5 6 7 8 9 10; do
-    read -r l <"/proc/$1/syscall" || break
-    case $l in '0 0x8 '*|'63 0x8 '*|'3 0x8 '*) break;; esac
+  for _z in 1 2 3 4 5 6 7 8 9 10; do
+    read -r _l <"/proc/$1/syscall" || break
+    case $_l in '0 0x8 '*|'63 0x8 '*|'3 0x8 '*) break;; esac
     sleep .02
   done
   say W
@@ -119,107 +119,107 @@ held() {
 # Looks for program $1: q. A path, because some shells run what they have built in without starting it anew, and the
 # cookie would not be seen.
 find() {
-  case $1 in */*) q=$1; [ -e "$q" ]; return;; esac
-  I=$IFS; IFS=:; set -f
-  for q in $PATH; do q=${q:-.}/$1; [ -f "$q" ] && [ -x "$q" ] && break; q=; done
-  IFS=$I; set +f
-  [ "$q" ]
+  case $1 in */*) _q=$1; [ -e "$_q" ]; return;; esac
+  _I=$IFS; IFS=:; set -f
+  for _q in $PATH; do _q=${_q:-.}/$1; [ -f "$_q" ] && [ -x "$_q" ] && break; _q=; done
+  IFS=$_I; set +f
+  [ "$_q" ]
 }
-find setsid; t=$q
+find setsid; _t=$_q
 
 # Becomes the job: x sets its variables, d is its folder, h says whether it is held, u whom
 # it runs as, v the names of its variables.
 be() {
   x
-  [ -z "$d" ] || CDPATH= cd -- "$d" || { say F "the folder $d cannot be used"; exit 126; }
+  [ -z "$_d" ] || CDPATH= cd -- "$_d" || { say F "the folder $_d cannot be used"; exit 126; }
   if ! find "$1"; then
     case $1 in */*) say F "\`$1\` does not exist";; *) say F "\`$1\` was not found in PATH";; esac
     exit 127
   fi
-  if [ -z "$u" ] && ! { [ -f "$q" ] && [ -x "$q" ]; }; then say F "\`$1\` is not a program that may be run"; exit 126; fi
+  if [ -z "$_u" ] && ! { [ -f "$_q" ] && [ -x "$_q" ]; }; then say F "\`$1\` is not a program that may be run"; exit 126; fi
   shift
-  set -- "$q" "$@"
-  if [ "$u" ]; then
+  set -- "$_q" "$@"
+  if [ "$_u" ]; then
     if [ "$(id -u)" != 0 ]; then
-      find sudo || { say F "to run as user $u, sudo is needed, or a login as root"; exit 126; }
-      set -- "$q" -n --preserve-env="$v" -u "$u" -- "$@"
+      find sudo || { say F "to run as user $_u, sudo is needed, or a login as root"; exit 126; }
+      set -- "$_q" -n --preserve-env="$_v" -u "$_u" -- "$@"
     elif find runuser; then
-      set -- "$q" -u "$u" -- "$@"
+      set -- "$_q" -u "$_u" -- "$@"
     else
-      find su && set -- "$q" -m -s /bin/sh "$u" -c 'exec "$0" "$@"' "$@"
+      find su && set -- "$_q" -m -s /bin/sh "$_u" -c 'exec "$0" "$@"' "$@"
     fi
   fi
-  [ "$h" ] || exec 8<&-
-  read -r p l </proc/self/stat
-  say S "$p"
-  echo "$p"
-  exec $t "$@" 7>&1 1>&6 2>&5 4<&- 5>&- 6>&-
+  [ "$_h" ] || exec 8<&-
+  read -r _p _l </proc/self/stat
+  say S "$_p"
+  echo "$_p"
+  exec $_t "$@" 7>&1 1>&6 2>&5 4<&- 5>&- 6>&-
 }
 
 # Gives it what the functions stdin and script print, where i and s say so. What a shell says of a job that a signal has
 # ended stands before the last line.
 feed() {
-  case $i$s in
+  case $_i$_s in
     '') (be "$@") 8<&0 </dev/null;;
     i) { stdin | (be "$@"); } 8<&0;;
     s) { script | (be "$@") 9<&0 </dev/null; } 8<&0;;
     *) { stdin | { script | (be "$@") 9<&0 <&4; } 4<&0; } 8<&0;;
   esac
-  r=$?
-  say X "$r"
-  echo "=$r"
+  _r=$?
+  say X "$_r"
+  echo "=$_r"
 }
 
 # Runs a job. It is over when nobody holds 7 any more, and nobody of its group is left.
 job() {
   if [ "$BASH_VERSION" ]; then
-    feed "$@" 2>&1 | { m=; while IFS= read -r l; do m=$m$l$n; done; m=${m%"$n"}; }
+    feed "$@" 2>&1 | { _m=; while IFS= read -r _l; do _m=$_m$_l$_n; done; _m=${_m%"$_n"}; }
   else
-    m=$(feed "$@" 2>&1)
+    _m=$(feed "$@" 2>&1)
   fi
-  d= h= i= s= u=
-  p=${m%%"$n"*}; g=${m#*"$n"}; g=${g%=*}
-  case $p in ''|*[!0-9]*) p= g=;; esac
-  [ "$g" ] && g=s
-  if [ "$p" ] && kill -0 -"$p"; then say G $g; else end $g; fi
+  _d= _h= _i= _s= _u=
+  _p=${_m%%"$_n"*}; _g=${_m#*"$_n"}; _g=${_g%=*}
+  case $_p in ''|*[!0-9]*) _p= _g=;; esac
+  [ "$_g" ] && _g=s
+  if [ "$_p" ] && kill -0 -"$_p"; then say G $_g; else end $_g; fi
 }
 
 run() {
   trap : PIPE HUP
-  read -r R l </proc/self/stat
-  printf '\036%s R\n' "$N" >&5
-  say R "$D"
-  while IFS= read -r l; do eval "$l"; done
+  read -r _R _l </proc/self/stat
+  printf '\036%s R\n' "$_N" >&5
+  say R "$_D"
+  while IFS= read -r _l; do eval "$_l"; done
 }
 
 # Ends everything when no sign of life has come for the whole lease.
 watch() {
-  trap 'b=3' USR1
-  trap 'kill $S; exit' TERM
-  b=3
-  while [ $b -gt 0 ]; do
-    b=$((b - 1))
-    sleep "$L" & S=$!
-    while kill -0 $S; do wait $S; done
+  trap '_b=3' USR1
+  trap 'kill $_S; exit' TERM
+  _b=3
+  while [ $_b -gt 0 ]; do
+    _b=$((b - 1))
+    sleep "$_L" & _S=$!
+    while kill -0 $_S; do wait $_S; done
   done
   bye
-  kill -KILL "$Q" $$
+  kill -KILL "$_Q" $$
 }
-beat() { kill -USR1 "$W"; }
+beat() { kill -USR1 "$_W"; }
 
 listen() {
   trap : PIPE HUP
-  read -r Q l </proc/self/stat
+  read -r _Q _l </proc/self/stat
   watch >/dev/null </dev/null 3<&- 5>&- 6>&- &
-  W=$!
-  while IFS= read -r l; do
-    case $l in
-      .*) eval "${l#.}";;
-      *) printf '%s\n' "$l";;
+  _W=$!
+  while IFS= read -r _l; do
+    case $_l in
+      .*) eval "${_l#.}";;
+      *) printf '%s\n' "$_l";;
     esac
   done <&3
   bye
-  kill "$W"
+  kill "$_W"
 }
 # In a pipe, bash would not say how a job has ended.
 if [ "$BASH_VERSION" ]; then eval 'exec 4< <(listen); run <&4 3<&- 4<&-'; else listen | run 3<&-; fi

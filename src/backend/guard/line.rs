@@ -90,7 +90,7 @@ impl Prelude {
     fn text(&self) -> String {
         let third = (self.lease / 3).as_secs().max(1);
         let first = if self.first { "D" } else { "" };
-        let own = format!("n='\n' N={} L={third} C={} D={first}\n", self.nonce, self.cookies);
+        let own = format!("_n='\n' _N={} _L={third} _C={} _D={first}\n", self.nonce, self.cookies);
         let mut text = order::prologue() + &own;
         for (name, value) in &self.env {
             text.extend(["export ", name, "=", &order::quoted(value), "\n"]);

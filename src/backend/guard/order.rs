@@ -8,7 +8,7 @@ pub(super) const SHELL: &str = "exec sh";
 
 /// What a line is opened with that has other things on its stdin behind its script, which ends with a dot on a line: some
 /// shells read ahead.
-pub(super) const BOOT: &str = "exec sh -c 'n=$(printf \"\\n.\"); n=${n%.}; g=; while IFS= read -r l; do case $l in .) break;; esac; g=$g$l$n; done; eval \"$g\"'";
+pub(super) const BOOT: &str = "exec sh -c '_n=$(printf \"\\n.\"); _n=${_n%.}; _g=; while IFS= read -r _l; do case $_l in .) break;; esac; _g=$_g$_l$_n; done; eval \"$_g\"'";
 
 /// Longer contents of stdin or a script travel as a file beforehand: a shell reads its orders byte by byte.
 pub(super) const LONG: usize = 64 << 10;
@@ -35,8 +35,8 @@ const END: &str = "} # end";
 /// What comes before the guard. Bash does not run it well as a script that comes down its stdin, and is started anew.
 pub(super) fn prologue() -> String {
     format!(
-        "[ \"$BASH_VERSION\" ] && exec \"$BASH\" -c 'g=; while IFS= read -r l; do g=\"$g$l\n\"; \
-         case $l in \"{END}\") break;; esac; done; eval \"$g\"'\n"
+        "[ \"$BASH_VERSION\" ] && exec \"$BASH\" -c '_g=; while IFS= read -r _l; do _g=\"$_g$_l\n\"; \
+         case $_l in \"{END}\") break;; esac; done; eval \"$_g\"'\n"
     )
 }
 
@@ -62,18 +62,18 @@ pub(super) fn job(
     }
     order.extend_from_slice(b"; }; ");
     if let Some(dir) = &job.dir {
-        order.extend_from_slice(b"d=");
+        order.extend_from_slice(b"_d=");
         quote(&mut order, dir.as_bytes());
         order.extend_from_slice(b"; ");
     }
     if let Some(user) = &job.user {
-        order.extend_from_slice(b"u=");
+        order.extend_from_slice(b"_u=");
         quote(&mut order, user.as_bytes());
         let names: Vec<&str> = env.iter().map(|(name, _)| *name).collect();
-        order.extend_from_slice(format!("; v={}; ", names.join(",")).as_bytes());
+        order.extend_from_slice(format!("; _v={}; ", names.join(",")).as_bytes());
     }
     if job.staged {
-        order.extend_from_slice(b"h=h; ");
+        order.extend_from_slice(b"_h=h; ");
     }
     content(&mut order, "stdin", "i", stdin);
     content(&mut order, "script", "s", script);
@@ -107,16 +107,16 @@ fn content(order: &mut Vec<u8>, name: &str, flag: &str, content: Content<'_>) {
             quote(order, path.as_bytes());
         }
     }
-    order.extend_from_slice(format!("; }}; {flag}={flag}; ").as_bytes());
+    order.extend_from_slice(format!("; }}; _{flag}={flag}; ").as_bytes());
 }
 
-/// `bytes` as one word of shell code, on one line: the guard holds a newline in `n`.
+/// `bytes` as one word of shell code, on one line: the guard holds a newline in `_n`.
 pub(super) fn quote(order: &mut Vec<u8>, bytes: &[u8]) {
     order.push(b'\'');
     for byte in bytes {
         match byte {
             b'\'' => order.extend_from_slice(b"'\\''"),
-            b'\n' => order.extend_from_slice(b"'\"$n\"'"),
+            b'\n' => order.extend_from_slice(b"'\"$_n\"'"),
             _ => order.push(*byte),
         }
     }
@@ -156,8 +156,8 @@ mod tests {
         let order = super::job(&job, &[("A", b"1\n2")], Content::Bytes(b"x\0'\n"), Content::File("/t/1")).unwrap();
         assert_eq!(
             String::from_utf8_lossy(&order),
-            "x(){ export A='1'\"$n\"'2'; }; d='a dir'; h=h; stdin(){ printf %b 'x\\0000\\0047\\0012'; }; i=i; \
-             script(){ cat -- '/t/1'; }; s=s; job 'sh' '-c' 'echo '\\''a'\\'''\"$n\"'b'\n"
+            "x(){ export A='1'\"$_n\"'2'; }; _d='a dir'; _h=h; stdin(){ printf %b 'x\\0000\\0047\\0012'; }; _i=i; \
+             script(){ cat -- '/t/1'; }; _s=s; job 'sh' '-c' 'echo '\\''a'\\'''\"$_n\"'b'\n"
         );
         let said = super::job(&job, &[("A.B", b"")], Content::Nothing, Content::Nothing).unwrap_err();
         assert_eq!(said, "the environment variable `A.B` cannot be set here: a shell takes letters, digits and _");

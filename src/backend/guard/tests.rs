@@ -2,10 +2,13 @@
 #![expect(clippy::disallowed_methods, reason = "tests make and read the files that travel")]
 
 use std::future::Future;
+use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll};
 
 use tempfile::TempDir;
-use tokio::process::{Child, Command as Process};
+use tokio::process::{Child, ChildStdin, Command as Process};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -25,14 +28,40 @@ struct Pipes {
     shell: &'static [&'static str],
     home: PathBuf,
     children: Arc<Mutex<Vec<Child>>>,
+    /// Set, nothing that is written arrives any more, and nobody learns of it.
+    muffled: Arc<AtomicBool>,
 }
+
+/// A stdin that a dead network may lie before.
+struct Muffled(ChildStdin, Arc<AtomicBool>);
+
+impl AsyncWrite for Muffled {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        if self.1.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// What the login has in its environment, under names that a short script likes as well.
+const LETTERS: [&str; 20] =
+    ["N", "L", "C", "D", "M", "T", "W", "b", "d", "g", "h", "i", "l", "m", "n", "p", "q", "s", "t", "u"];
 
 impl Transport for Pipes {
     fn dial(&self, command: &'static str) -> Task<Result<Line, String>> {
         // What `exec sh ...` would give to `sh`.
         let words = command.strip_prefix("exec sh").unwrap().trim();
         let mut process = Process::new(self.shell[0]);
-        process.args(&self.shell[1..]).current_dir(&self.home);
+        process.args(&self.shell[1..]).current_dir(&self.home).envs(LETTERS.map(|name| (name, name)));
         if let Some(text) = words.strip_prefix("-c '").and_then(|text| text.strip_suffix('\'')) {
             process.args(["-c", text]);
         }
@@ -40,9 +69,10 @@ impl Transport for Pipes {
         let mut child = process.spawn().unwrap();
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         self.children.lock().unwrap().push(child);
+        let muffled = Arc::clone(&self.muffled);
         Box::pin(async move {
             Ok(Line {
-                stdin: Box::new(stdin.unwrap()),
+                stdin: Box::new(Muffled(stdin.unwrap(), muffled)),
                 stdout: Box::new(stdout.unwrap()),
                 stderr: Box::new(stderr.unwrap()),
                 end: Box::pin(async { None }),
@@ -57,6 +87,7 @@ struct Stream {
     root: TempDir,
     session: Arc<dyn Session>,
     children: Arc<Mutex<Vec<Child>>>,
+    muffled: Arc<AtomicBool>,
 }
 
 /// A step on its way.
@@ -96,10 +127,12 @@ impl Stream {
             tmp: root.path().join("private/web"),
         };
         let children = Arc::default();
-        let pipes = Pipes { shell, home: root.path().to_owned(), children: Arc::clone(&children) };
+        let muffled = Arc::default();
+        let (home, quiet) = (root.path().to_owned(), Arc::clone(&muffled));
+        let pipes = Pipes { shell, home, children: Arc::clone(&children), muffled: quiet };
         let patience = Patience { connect: Duration::from_secs(20), lease: Duration::from_secs(lease) };
         let session = Far::open(Arc::new(pipes), place, patience).await.unwrap().reached_at("there".into());
-        Self { shell: shell.join(" "), root, session, children }
+        Self { shell: shell.join(" "), root, session, children, muffled }
     }
 
     fn start(&self, job: Job) -> Running {
@@ -234,7 +267,8 @@ async fn every_byte_arrives_as_it_is() {
 async fn a_job_finds_where_it_is_and_nothing_of_the_guard() {
     in_every_shell(|shell| async move {
         let stream = Stream::open(shell, 30).await;
-        let said = stream.sh("echo $MSTREAM_RUN $MSTREAM_STREAM; pwd; ls -d $MSTREAM_TMP; cat; echo $N$L$C$D").await;
+        let said =
+            stream.sh("echo $MSTREAM_RUN $MSTREAM_STREAM; pwd; ls -d $MSTREAM_TMP; cat; echo $_N$_L$_C$_D").await;
         let text = said.text();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..2], ["r1 web", stream.root.path().canonicalize().unwrap().to_str().unwrap()]);
@@ -245,6 +279,9 @@ async fn a_job_finds_where_it_is_and_nothing_of_the_guard() {
         let added =
             words_of(&stream.sh("ls /proc/$$/fd").await.text()).filter(|it| !own.contains(it)).collect::<Vec<_>>();
         assert_eq!(added, ["7"], "{}", stream.shell);
+        let letters = LETTERS.concat();
+        let said = stream.sh(&format!("echo ${{{}}}", LETTERS.join("}${"))).await;
+        assert_eq!(said.text(), format!("{letters}\n"), "{}: the login's variables are its own", stream.shell);
         let folder = lines[2].to_owned();
         assert!(stream.session.exists(folder.clone()).await);
         assert_eq!(stream.close().await, [""; 0]);
@@ -393,6 +430,21 @@ async fn nothing_outlives_a_lost_line_or_a_lease() {
             sleep(Duration::from_millis(50)).await;
         }
         assert!(!lives(&root), "{shell:?}: lives on without a line");
+        drop(root);
+
+        // The network dies: the line stays, and nothing comes through.
+        let stream = Stream::open(shell, 3).await;
+        let mut running = stream.start(sh("trap '' TERM; echo $$ >pid; echo up; sleep 77; :"));
+        assert_eq!(running.next().await, Told::Output(Channel::Stdout, "up\n".into()));
+        sleep(Duration::from_millis(3500)).await;
+        assert!(lives(&stream.root), "{shell:?}: signs of life keep it");
+        stream.muffled.store(true, Ordering::Relaxed);
+        let before = Instant::now();
+        while lives(&stream.root) && before.elapsed() < Duration::from_secs(15) {
+            sleep(Duration::from_millis(50)).await;
+        }
+        assert!(!lives(&stream.root), "{shell:?}: lives on without a sign of life");
+        assert!(before.elapsed() > Duration::from_millis(1500), "{:?}: a lease is not that short", before.elapsed());
     })
     .await;
 }

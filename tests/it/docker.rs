@@ -1,0 +1,259 @@
+//! Streams in containers, with a real engine: what they are made of, what is told where they cannot be or end, and that
+//! nothing is left of them.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::cases::ends;
+use crate::engine::{BUSYBOX, EMPTY, Engine};
+use crate::run::Run;
+
+const MSTREAM: &str = env!("CARGO_BIN_EXE_mstream");
+
+/// Runs a scenario and expects that it ends with this exit code and says all of these words; `IMAGE` in it is busybox.
+fn expect(engine: &Engine, text: &str, code: i32, words: &[&str]) -> String {
+    let (said, left) = expect_leaving(engine, text, code, words);
+    assert_eq!(left, "", "left in the engine:\n{said}");
+    said
+}
+
+/// The same; what it leaves in the engine comes with what it says.
+fn expect_leaving(engine: &Engine, text: &str, code: i32, words: &[&str]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::write(folder.path().join("data/file"), "from this machine").unwrap();
+    std::fs::write(folder.path().join("test.ms"), text.replace("IMAGE", BUSYBOX)).unwrap();
+    let output = ends(engine.command(MSTREAM), folder.path(), &["exec", "test.ms"]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for words in words {
+        assert!(said.contains(words), "does not say `{words}`:\n{said}");
+    }
+    let left = engine.left(folder.path());
+    (said, left)
+}
+
+/// A container that somebody else has made; removed at the end.
+struct Theirs<'a> {
+    engine: &'a Engine,
+    name: String,
+}
+
+impl<'a> Theirs<'a> {
+    fn run(engine: &'a Engine, words: &[&str]) -> Self {
+        let name = engine.says(&[&["run", "-d", "-i"][..], words, &[BUSYBOX, "sh"]].concat());
+        Self { engine, name: name[..12].to_owned() }
+    }
+}
+
+impl Drop for Theirs<'_> {
+    fn drop(&mut self) {
+        self.engine.docker(&["rm", "-f", &self.name]);
+    }
+}
+
+#[test]
+fn keys_say_what_a_container_is_made_of() {
+    let engine = Engine::get();
+    expect(
+        &engine,
+        "stream box = docker(image = \"IMAGE\", pull = \"never\", user = \"tester\", dir = \"/var\", memory = 64MiB, cpus = 0.5,\n  \
+           env = { GREETING = \"it's here\", N = 3 }, volumes = [\"./data:/data:ro\"], cap_add = [\"NET_ADMIN\"],\n  \
+           command = [\"sleep\", \"1000\"])\n\
+         stream plain = \"docker://image=IMAGE,create=yes,init=no\"\n\
+         on box {\n  \
+           $ test \"$(id -un)\" = tester && test \"$PWD\" = /var && test \"$GREETING$N\" = \"it's here3\"\n  \
+           $ test \"$(hostname)\" = box && test \"$(cat /data/file)\" = 'from this machine' && ! touch /data/x 2>/dev/null\n  \
+           $ cat /proc/1/cmdline | tr '\\0' ' ' | grep init; ps | grep 'sleep 1000'\n  \
+           $ cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | grep 67108864\n\
+         }\n\
+         on plain { $ test \"$(id -u)\" = 0 && ! tr '\\0' ' ' </proc/1/cmdline | grep init }\n",
+        0,
+        &["passed in"],
+    );
+}
+
+#[test]
+fn containers_of_a_run_reach_each_other_by_name() {
+    let engine = Engine::get();
+    expect(
+        &engine,
+        "stream web = docker(image = \"IMAGE\")\nstream client[1..2] = docker(image = \"IMAGE\")\nstream near = local\n\
+         on web {\n  start httpd = shell(ready = port(8080)) \"cd /etc && httpd -f -p 8080\"\n  barrier up\n  barrier done\n}\n\
+         on client {\n  barrier up\n  $ ping -c 1 -W 5 web && printf 'GET /passwd HTTP/1.0\\r\\n\\r\\n' | nc -w 5 web 8080 | grep root\n  barrier done\n}\n\
+         on near {\n  barrier up\n  python \"import socket; socket.create_connection((${{web.host}}, 8080), 5).close()\"\n  barrier done\n}\n",
+        0,
+        &["passed in"],
+    );
+}
+
+#[test]
+fn somebody_else_s_container_is_left_as_it_was_found() {
+    let engine = Engine::get();
+    let theirs = Theirs::run(&engine, &["-e", "WHOSE=theirs"]);
+    let text = format!(
+        "stream box = \"docker://{}\"\non box {{\n  $ echo \"it is $WHOSE\"; touch /root/new\n  \
+         start service = shell \"sleep 1234\"\n}}\n",
+        theirs.name
+    );
+    expect(&engine, &text, 0, &["it is theirs"]);
+    let ps = engine.says(&["exec", &theirs.name, "ps"]);
+    // Its first process buries nobody: the dead are no fault of ours.
+    assert!(!ps.contains("sleep 1234") && ps.lines().filter(|line| !line.contains('[')).count() <= 3, "{ps}");
+    assert_eq!(engine.says(&["exec", &theirs.name, "ls", "/root", "/tmp"]), "/root:\nnew\n\n/tmp:");
+    engine.says(&["pause", &theirs.name]);
+    expect(&engine, &text, 3, &["is paused: `docker unpause"]);
+    engine.says(&["unpause", &theirs.name]);
+    engine.says(&["kill", &theirs.name]);
+    expect(&engine, &text, 3, &["does not run: `docker start"]);
+}
+
+#[test]
+fn remove_says_what_stays() {
+    let engine = Engine::get();
+    for (remove, code, stays) in
+        [("always", 1, false), ("on_success", 0, false), ("on_success", 1, true), ("never", 0, true)]
+    {
+        let name = format!("mstream-test-{}-{remove}-{code}", std::process::id());
+        let text = format!(
+            "stream box = docker(image = \"IMAGE\", container = \"{name}\", remove = \"{remove}\")\n\
+             stream other = docker(image = \"IMAGE\")\non box {{ $ exit {code} }}\non other {{ $ true }}\n"
+        );
+        let (_, left) = expect_leaving(&engine, &text, code, &[]);
+        // The container and the network that it is in.
+        assert_eq!(left.lines().count(), if stays { 2 } else { 0 }, "{remove} {code}: {left}");
+        if stays {
+            let label = "{{index .Config.Labels \"dev.mstream.run\"}} {{index .Config.Labels \"dev.mstream.expires\"}}";
+            let labels = engine.says(&["inspect", "-f", label, &name]);
+            let (run, expires) = labels.split_once(' ').unwrap();
+            assert!(expires.starts_with("20") && expires.ends_with('Z'), "{expires}");
+            assert!(
+                engine.says(&["ps", "-q", "--filter", &format!("label=dev.mstream.run={run}")]).lines().count() == 1
+            );
+            engine.says(&["rm", "-f", &name]);
+            engine.says(&["network", "rm", &format!("mstream-{run}")]);
+        }
+    }
+}
+
+#[test]
+fn every_reason_why_a_container_cannot_be_is_told() {
+    let engine = Engine::get();
+    let gone = Theirs::run(&engine, &[]).name.clone();
+    for (keys, words) in [
+        ("image = \"no-such-image\", pull = \"never\"", "there is no image `no-such-image`, and `pull = \"never\"`"),
+        ("image = \"127.0.0.1:1/no/such:1\"", "the image `127.0.0.1:1/no/such:1` cannot be pulled: "),
+        (
+            "image = \"EMPTY\"",
+            "has ended at once (exit code 127): its image does not have what it is to run; a stream needs an image with a `sh`",
+        ),
+        ("image = \"IMAGE\", command = [\"true\"]", "has ended at once (exit code 0)"),
+        ("image = \"IMAGE\", command = [\"no-such\"]", "its image does not have what it is to run"),
+        ("image = \"IMAGE\", network = \"no-such-net\"", "`docker network ls` lists the networks that there are"),
+        ("container = \"GONE\"", "there is no container `GONE`: `docker ps -a` lists them"),
+        ("image = \"IMAGE\", user = \"nobody-here\"", "nobody-here"),
+    ] {
+        let fill = |text: &str| text.replace("EMPTY", EMPTY).replace("GONE", &gone);
+        let text = format!("stream box = docker({})\non box {{ $ true }}\n", fill(keys));
+        expect(&engine, &text, 3, &["could not be opened", &fill(words), "a fault of the surroundings"]);
+    }
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("test.ms"),
+        format!("stream a = docker(image = \"{BUSYBOX}\")\non a {{ $ true }}\n"),
+    )
+    .unwrap();
+    let context = folder.path().join("docker/contexts/meta/0123");
+    std::fs::create_dir_all(&context).unwrap();
+    std::fs::write(folder.path().join("docker/config.json"), r#"{"currentContext": "lab"}"#).unwrap();
+    let meta = r#"{"Name": "lab", "Endpoints": {"docker": {"Host": "unix:///nowhere/lab.sock"}}}"#;
+    std::fs::write(context.join("meta.json"), meta).unwrap();
+    for (name, value, words) in [
+        ("DOCKER_HOST", "unix:///nowhere/docker.sock", "no container engine answers at unix:///nowhere/docker.sock: "),
+        ("DOCKER_HOST", "tcp://127.0.0.1:1", "no container engine answers at tcp://127.0.0.1:1: "),
+        ("DOCKER_HOST", "ssh://me@there", "mstream reaches engines over unix:// and plain tcp:// only"),
+        ("DOCKER_CONFIG", "docker", "no container engine answers at unix:///nowhere/lab.sock: "),
+        ("DOCKER_CONTEXT", "attic", "there is no docker context `attic`: `docker context ls` lists them"),
+    ] {
+        let mut command = Command::new(MSTREAM);
+        command.env_remove("DOCKER_HOST").env("DOCKER_CONFIG", "docker").env(name, value);
+        let output = ends(command, folder.path(), &["exec", "test.ms"]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_container_that_is_killed_is_blamed_and_only_for_those_who_needed_it() {
+    let engine = Engine::get();
+    for (words, blame) in
+        [(&["kill"][..], "has ended (exit code 137): it was stopped or killed"), (&["rm", "-f"], "was removed")]
+    {
+        let text = format!(
+            "stream far = docker(image = \"{BUSYBOX}\")\nstream near = local\nstream other = local\n\
+             on far {{\n  $ echo started; sleep 60\n  barrier met\n}}\non near {{\n  barrier met\n}}\non other {{ $ sleep 1 }}\n"
+        );
+        let mut run = Run::by(engine.command(MSTREAM), &text, &[]);
+        let id = run.until("run_started", "")["run"].as_str().unwrap().to_owned();
+        run.until("output", "started");
+        engine.says(&[words, &[&format!("mstream-{id}-far")]].concat());
+        let ended = run.end();
+        assert_eq!(ended.status.code(), Some(3));
+        assert!(ended.has("step_ended", blame), "{:?}", ended.events);
+        assert!(ended.has("step_ended", "broken") && ended.has("step_ended", "test.ms:5"), "{:?}", ended.events);
+        assert!(ended.took < Duration::from_secs(20), "{:?}", ended.took);
+        assert_eq!(engine.left(ended.folder.path()), "");
+    }
+}
+
+#[test]
+fn a_step_that_takes_too_much_memory_is_killed() {
+    let engine = Engine::get();
+    let text = "stream box = docker(image = \"IMAGE\", memory = 16MiB)\n\
+                on box {\n  let big = shell(may_fail = true) \"head -c 200000000 /dev/zero | sort\"\n  \
+                expect big.exit == 137\n}\n";
+    expect(&engine, text, 0, &[]);
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_whenever_it_comes() {
+    let engine = Engine::get();
+    let text = format!("stream box[1..3] = docker(image = \"{BUSYBOX}\")\non box {{ $ sleep 60 }}\n");
+    for moment in [0, 40, 150, 400, 900] {
+        for urgent in [false, true] {
+            let run = Run::by(engine.command(MSTREAM), &text, &[]);
+            std::thread::sleep(Duration::from_millis(moment));
+            run.signal("INT");
+            if urgent {
+                std::thread::sleep(Duration::from_millis(5));
+                run.signal("INT");
+            }
+            let ended = run.end();
+            assert_eq!(engine.left(ended.folder.path()), "", "after {moment} ms");
+        }
+    }
+}
+
+#[test]
+fn what_runs_in_a_container_ends_when_mstream_is_killed() {
+    let engine = Engine::get();
+    let theirs = Theirs::run(&engine, &[]);
+    let text =
+        format!("stream box = \"docker://{}\"\non box {{ $ echo started; trap '' TERM; sleep 77 }}\n", theirs.name);
+    for signal in ["KILL", "STOP"] {
+        let mut run = Run::by(engine.command(MSTREAM), &text, &["--lease", "3s"]);
+        run.until("output", "started");
+        run.signal(signal);
+        let began = Instant::now();
+        while engine.says(&["exec", &theirs.name, "ps"]).contains("sleep 77") {
+            assert!(began.elapsed() < Duration::from_secs(15), "it lives on after {signal}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        run.signal("KILL");
+    }
+}
