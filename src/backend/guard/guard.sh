@@ -4,8 +4,9 @@
 # the nonce, a letter, words, a newline; on stderr too where a job is over, so that what belongs to it is told from what
 # follows.
 #
-# Set before it: N the nonce; L a third of the lease, in seconds; C how the cookies of all that is its own begin;
-# D not empty if it has a folder of its own to make and to remove; n a newline.
+# Set before it: _N the nonce; _L a third of the lease, in seconds; _C how the cookies of all that is its own begin;
+# _D not empty if it has a folder of its own to make and to remove; _n a newline. What a login exports under a name that is
+# assigned here would reach the jobs with another value: hence these names.
 # Descriptors: 3 the orders, 5 and 6 stderr and stdout; whoever holds 7 belongs to the job; 8 releases one that is held;
 # 9 is its script.
 # Bash says that a signal has ended a job, and lets the last part of a pipe set variables, only where it is told to.
@@ -17,7 +18,7 @@ _d= _h= _i= _s= _u= _R= _W=
 say() { printf '\036%s %s\n' "$_N" "$*" >&6; }
 end() { printf '\036%s E\n' "$_N" >&5; say E "$@"; }
 
-# Who belongs to group and session $1, carries the cookie $2 or descends from one of these: M. Nobody is named twice,
+# Who belongs to group and session $1, carries the cookie $2 or descends from one of these: _M. Nobody is named twice,
 # nor the dead, nor the guard itself.
 seek() {
   _M=' ' _T= _Z=' '
@@ -116,7 +117,7 @@ held() {
   say W
 }
 
-# Looks for program $1: q. A path, because some shells run what they have built in without starting it anew, and the
+# Looks for program $1: _q. A path, because some shells run what they have built in without starting it anew, and the
 # cookie would not be seen.
 find() {
   case $1 in */*) _q=$1; [ -e "$_q" ]; return;; esac
@@ -127,8 +128,8 @@ find() {
 }
 find setsid; _t=$_q
 
-# Becomes the job: x sets its variables, d is its folder, h says whether it is held, u whom
-# it runs as, v the names of its variables.
+# Becomes the job: the function x sets its variables, _d is its folder, _h says whether it is held, _u whom it runs as,
+# _v the names of its variables.
 be() {
   x
   [ -z "$_d" ] || CDPATH= cd -- "$_d" || { say F "the folder $_d cannot be used"; exit 126; }
@@ -156,7 +157,7 @@ be() {
   exec $_t "$@" 7>&1 1>&6 2>&5 4<&- 5>&- 6>&-
 }
 
-# Gives it what the functions stdin and script print, where i and s say so. What a shell says of a job that a signal has
+# Gives it what the functions stdin and script print, where _i and _s say so. What a shell says of a job that a signal has
 # ended stands before the last line.
 feed() {
   case $_i$_s in
@@ -198,7 +199,7 @@ watch() {
   trap 'kill $_S; exit' TERM
   _b=3
   while [ $_b -gt 0 ]; do
-    _b=$((b - 1))
+    _b=$((_b - 1))
     sleep "$_L" & _S=$!
     while kill -0 $_S; do wait $_S; done
   done
