@@ -10,13 +10,14 @@ use indexmap::IndexMap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::engines::engines;
 use super::files::{checked, show};
 use super::journal::{Folder, Journal, private};
 use super::secrets::{Secrets, secrets};
 use super::view::{FRAME, View};
 use super::{Console, Scenarios, WRONG};
 use crate::backend::Backend;
-use crate::backend::docker::{DockerBackend, Known, Labels};
+use crate::backend::docker::{DockerBackend, Labels};
 use crate::backend::guard::{LEASE, Patience};
 use crate::backend::local::LocalBackend;
 use crate::backend::ssh::SshBackend;
@@ -370,20 +371,6 @@ fn limits(it: &Exec) -> Limits {
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     std::env::vars_os().collect()
-}
-
-/// What the environment says of container engines.
-#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-fn engines() -> Known {
-    let text = |name: &str| std::env::var(name).ok();
-    let path = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-    Known {
-        host: text("DOCKER_HOST"),
-        context: text("DOCKER_CONTEXT"),
-        config: path("DOCKER_CONFIG").or_else(|| Some(path("HOME")?.join(".docker"))),
-        runtime: path("XDG_RUNTIME_DIR"),
-        tls: text("DOCKER_TLS_VERIFY").is_some_and(|verify| !verify.is_empty()),
-    }
 }
 
 /// What is written on everything that a run makes in a container engine.

@@ -2,6 +2,7 @@
 
 mod askpass;
 mod check;
+mod engines;
 mod exec;
 mod explain;
 mod files;

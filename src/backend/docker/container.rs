@@ -133,7 +133,7 @@ impl Wanted {
             (Some(name), Some(_)) if self.create == Some(false) => Ok((existing(docker, name).await?, None)),
             (_, Some(image)) => {
                 self.pull(docker, image).await?;
-                let name = self.container.clone().unwrap_or_else(|| own_name(labels, place));
+                let name = self.container.clone().unwrap_or_else(|| own_name(labels, place, made));
                 let networked = self.network.is_none();
                 let kept = Kept { name, remove: self.remove, networked };
                 let network = match &self.network {
@@ -165,8 +165,7 @@ impl Wanted {
             }
         };
         match self.pull {
-            Pull::Missing if there => return Ok(()),
-            Pull::Never if there => return Ok(()),
+            Pull::Missing | Pull::Never if there => return Ok(()),
             Pull::Never => return Err(format!("there is no image `{image}`, and `pull = \"never\"`")),
             Pull::Missing | Pull::Always => {}
         }
@@ -307,15 +306,13 @@ fn container(found: ContainerInspectResponse, name: &str) -> Container {
 }
 
 /// The name of a container that we make.
-fn own_name(labels: &Labels, place: &Place) -> String {
+fn own_name(labels: &Labels, place: &Place, made: &Made) -> String {
     let good = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
     if place.name.chars().all(good) {
         return format!("mstream-{}-{}", labels.run, place.name);
     }
-    // Names that differ only in letters that cannot stand here stay different.
-    let safe: String = place.name.chars().map(|letter| if good(letter) { letter } else { '_' }).collect();
-    let bytes: String = place.name.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("mstream-{}-{safe}-{}", labels.run, &bytes[..bytes.len().min(64)])
+    let name: String = place.name.chars().map(|letter| if good(letter) { letter } else { '_' }).collect();
+    format!("mstream-{}-{name}-{}", labels.run, made.number())
 }
 
 /// What a container calls itself.

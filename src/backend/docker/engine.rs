@@ -1,10 +1,8 @@
-//! Which engine: the one that is named, that of the current context, or the first that answers where engines usually do.
+//! Which engine: the one that is named, else the first that answers where engines usually do.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
-use serde_json::Value as Json;
 use tokio::time::timeout;
 
 use super::reason;
@@ -12,66 +10,31 @@ use super::reason;
 /// How long one request to the engine may take.
 const REQUEST: u64 = 600;
 
-/// What the environment says of engines.
+/// Where engines may be.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// `DOCKER_HOST`
-    pub host: Option<String>,
-    /// `DOCKER_CONTEXT`
-    pub context: Option<String>,
-    /// `DOCKER_CONFIG`, else `~/.docker`
-    pub config: Option<PathBuf>,
-    /// `XDG_RUNTIME_DIR`
-    pub runtime: Option<PathBuf>,
-    /// `DOCKER_TLS_VERIFY` is set.
+    /// The one that the environment or the current context names; the error says why there is none of that name.
+    pub named: Option<Result<String, String>>,
+    /// Where they usually are, the likeliest first.
+    pub usual: Vec<String>,
+    /// Whether engines are asked over TLS only.
     pub tls: bool,
 }
 
 /// Connects to the engine, which has to answer within `patience`. The error says where it was looked for.
 pub(super) async fn connect(known: &Known, patience: Duration) -> Result<Docker, String> {
-    if let Some(address) = named(known)? {
-        return ask(&address, known.tls, patience).await.map_err(|words| reason::no_engine(&address, &words));
+    if let Some(named) = &known.named {
+        let address = named.as_ref().map_err(Clone::clone)?;
+        return ask(address, known.tls, patience).await.map_err(|words| reason::no_engine(address, &words));
     }
     let mut tried = Vec::new();
-    for address in usual(known) {
-        match ask(&address, false, patience).await {
+    for address in &known.usual {
+        match ask(address, false, patience).await {
             Ok(docker) => return Ok(docker),
             Err(words) => tried.push(format!("{address}: {words}")),
         }
     }
     Err(reason::no_engine_at_all(&tried))
-}
-
-/// The address that `DOCKER_HOST` or the current context says.
-fn named(known: &Known) -> Result<Option<String>, String> {
-    if let Some(host) = known.host.as_ref().filter(|host| !host.is_empty()) {
-        return Ok(Some(host.clone()));
-    }
-    let Some(config) = &known.config else { return Ok(None) };
-    let current = || read(&config.join("config.json"))?["currentContext"].as_str().map(str::to_owned);
-    let Some(context) = known.context.clone().filter(|name| !name.is_empty()).or_else(current) else { return Ok(None) };
-    if context == "default" {
-        return Ok(None);
-    }
-    let folders = std::fs::read_dir(config.join("contexts/meta")).into_iter().flatten().flatten();
-    let metas = folders.filter_map(|folder| read(&folder.path().join("meta.json")));
-    let meta = metas.into_iter().find(|meta| meta["Name"] == *context);
-    let host = meta.and_then(|meta| meta["Endpoints"]["docker"]["Host"].as_str().map(str::to_owned));
-    host.map(Some).ok_or_else(|| format!("there is no docker context `{context}`: `docker context ls` lists them"))
-}
-
-fn read(path: &Path) -> Option<Json> {
-    serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
-}
-
-/// Where engines usually answer.
-fn usual(known: &Known) -> Vec<String> {
-    let mut paths = vec![PathBuf::from("/var/run/docker.sock")];
-    if let Some(runtime) = &known.runtime {
-        paths.extend([runtime.join("docker.sock"), runtime.join("podman/podman.sock")]);
-    }
-    paths.push("/run/podman/podman.sock".into());
-    paths.iter().map(|path| format!("unix://{}", path.display())).collect()
 }
 
 async fn ask(address: &str, tls: bool, patience: Duration) -> Result<Docker, String> {

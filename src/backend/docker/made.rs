@@ -1,5 +1,6 @@
 //! What was made in an engine, so that all of it is removed: written down before it is made, crossed out when it is gone.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(super) struct Kept {
 /// All that was made.
 #[derive(Debug, Default)]
 pub(super) struct Made {
+    /// Tells names apart that look the same.
+    numbers: AtomicUsize,
     containers: Arc<Mutex<IndexSet<String>>>,
     network: Arc<Turns<Network>>,
 }
@@ -50,6 +53,11 @@ struct Network {
 }
 
 impl Made {
+    /// A number that nobody else has.
+    pub(super) fn number(&self) -> usize {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Writes a container down, before it is made.
     pub(super) fn note(&self, name: &str) {
         self.names().insert(name.to_owned());

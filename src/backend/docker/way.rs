@@ -1,6 +1,7 @@
 //! The way into a container: an exec with its three streams.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -8,6 +9,7 @@ use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::container::Wanted;
@@ -37,17 +39,28 @@ pub(super) struct Way {
     user: Option<String>,
     dir: Option<String>,
     env: Vec<String>,
+    /// Each brings the output of one line.
+    carriers: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Way {
     pub(super) fn new(docker: Docker, id: String, name: String, wanted: &Wanted) -> Self {
-        Self { docker, id, name, user: wanted.user.clone(), dir: wanted.dir.clone(), env: wanted.env.clone() }
+        Self {
+            docker,
+            id,
+            name,
+            user: wanted.user.clone(),
+            dir: wanted.dir.clone(),
+            env: wanted.env.clone(),
+            carriers: Arc::default(),
+        }
     }
 }
 
 impl Transport for Way {
     fn dial(&self, command: &'static str) -> Task<Result<Line, String>> {
         let (docker, id, name) = (self.docker.clone(), self.id.clone(), self.name.clone());
+        let carriers = Arc::clone(&self.carriers);
         let options = CreateExecOptions {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
@@ -69,7 +82,7 @@ impl Transport for Way {
             };
             let (stdout, mut to_stdout) = duplex(PIPE);
             let (stderr, mut to_stderr) = duplex(PIPE);
-            tokio::spawn(async move {
+            let carry = async move {
                 let mut output = output;
                 while let Some(Ok(message)) = output.next().await {
                     let (pipe, message): (&mut DuplexStream, _) = match message {
@@ -81,7 +94,8 @@ impl Transport for Way {
                         break;
                     }
                 }
-            });
+            };
+            carriers.lock().unwrap_or_else(PoisonError::into_inner).spawn(carry);
             let end = Box::pin(async move { why(&docker, &id, &name, &exec).await });
             Ok(Line { stdin: Box::new(input), stdout: Box::new(stdout), stderr: Box::new(stderr), end })
         })

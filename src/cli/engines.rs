@@ -1,0 +1,42 @@
+//! Where container engines are: what the environment and the files of docker's own client say.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+
+use crate::backend::docker::Known;
+
+/// What is known of engines.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+pub(super) fn engines() -> Known {
+    let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let path = |name: &str| text(name).map(PathBuf::from);
+    let config = path("DOCKER_CONFIG").or_else(|| Some(path("HOME")?.join(".docker")));
+    let context = || of_context(text("DOCKER_CONTEXT"), &config?);
+    let mut usual = vec![PathBuf::from("/var/run/docker.sock")];
+    if let Some(runtime) = path("XDG_RUNTIME_DIR") {
+        usual.extend([runtime.join("docker.sock"), runtime.join("podman/podman.sock")]);
+    }
+    usual.push("/run/podman/podman.sock".into());
+    Known {
+        named: text("DOCKER_HOST").map(Ok).or_else(context),
+        usual: usual.iter().map(|path| format!("unix://{}", path.display())).collect(),
+        tls: text("DOCKER_TLS_VERIFY").is_some(),
+    }
+}
+
+/// The address that the chosen context says; nothing where none is chosen.
+fn of_context(chosen: Option<String>, config: &Path) -> Option<Result<String, String>> {
+    let current = || read(&config.join("config.json"))?["currentContext"].as_str().map(str::to_owned);
+    let context = chosen.or_else(current).filter(|name| !name.is_empty() && name != "default")?;
+    let folders = std::fs::read_dir(config.join("contexts/meta")).into_iter().flatten().flatten();
+    let mut metas = folders.filter_map(|folder| read(&folder.path().join("meta.json")));
+    let host = metas.find(|meta| meta["Name"] == *context);
+    let host = host.and_then(|meta| meta["Endpoints"]["docker"]["Host"].as_str().map(str::to_owned));
+    Some(host.ok_or_else(|| format!("there is no docker context `{context}`: `docker context ls` lists them")))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where files are read")]
+fn read(path: &Path) -> Option<Json> {
+    serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
