@@ -6,7 +6,7 @@
 //!  text ──syntax──▶ tree ──scenario──▶ scenario ──plan──▶ plan ──engine──▶ events ──report──▶ what people read
 //!  .ms              as written         names → ids        static graph     what happened      live view, jsonl
 //!                                                           │  ▲             │  ▲
-//!                                                   check, graph          run (tokio) ⇄ backend (local, ssh, …)
+//!                                                   check, graph          run (tokio) ⇄ backend (local, ssh, docker)
 //! ```
 //!
 //! A module uses only what is below it; `tests/it/layers.rs` reads the `use` lines and holds the house:

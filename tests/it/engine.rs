@@ -86,12 +86,18 @@ impl Engine {
         it
     }
 
+    /// The network namespace in which the containers can be reached.
+    pub(crate) fn network(&self) -> String {
+        let pid = self.own.as_ref().map_or("self", |own| &own.pid);
+        format!("/proc/{pid}/ns/net")
+    }
+
     /// A command that runs where the containers can be reached.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        if let Some(own) = &self.own {
+        if self.own.is_some() {
             command = Command::new("nsenter");
-            command.args([&format!("--net=/proc/{}/ns/net", own.pid), "--", program]);
+            command.args([&format!("--net={}", self.network()), "--", program]);
         }
         command.env("DOCKER_HOST", &self.address);
         command

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use crate::cases::mstream;
+use crate::cases::{ends, mstream};
+use crate::engine::{Engine, HOST, HOST_VOLUMES};
 use crate::markdown::{blocks, files};
+use crate::sshd::Sshd;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -26,6 +28,27 @@ fn every_example_passes() {
         assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
         let (code, output) = exec(&path);
         assert_eq!(code, 0, "{}:\n{output}", path.display());
+    }
+}
+
+#[test]
+fn the_services_run_on_a_host_in_a_container_and_here_without_a_change() {
+    let engine = Engine::get();
+    let sshd = Sshd::inside(engine.network());
+    let (host, container) = (sshd.uri("tester"), format!("docker://?image={HOST}&volumes={HOST_VOLUMES}&pull=never"));
+    let path = root().join("examples/services.ms");
+    let mixed = [host.as_str(), &container, "local:"];
+    for places in [mixed, ["local:"; 3], [host.as_str(); 3], [container.as_str(); 3]] {
+        let folder = tempfile::tempdir().unwrap();
+        let streams: Vec<String> =
+            ["ssh", "http", "worker"].iter().zip(places).map(|(name, uri)| format!("--stream={name}={uri}")).collect();
+        let mut words = vec!["exec", path.to_str().unwrap()];
+        words.extend(streams.iter().map(String::as_str));
+        let output = ends(engine.command(env!("CARGO_BIN_EXE_mstream")), folder.path(), &words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{places:?}: {said}");
+        assert!(said.contains("it works"), "{said}");
+        assert_eq!(engine.left(folder.path()), "");
     }
 }
 

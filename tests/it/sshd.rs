@@ -23,6 +23,16 @@ const FIRST_ID: u32 = 64_200;
 /// How long a server may take to answer.
 const BOUND: Duration = Duration::from_secs(20);
 
+/// Where a server listens.
+enum Network {
+    /// On this machine.
+    Here,
+    /// In that network namespace.
+    Of(String),
+    /// In one of its own, behind a cable with these two ends.
+    Behind([Ipv4Addr; 2]),
+}
+
 /// A server that runs.
 pub(crate) struct Sshd {
     child: Child,
@@ -34,12 +44,17 @@ pub(crate) struct Sshd {
 impl Sshd {
     /// A server on loopback, with these lines before all others in its configuration.
     pub(crate) fn start(extra: &str) -> Self {
-        Self::launch(extra, &[Ipv4Addr::LOCALHOST], None)
+        Self::launch(extra, &[Ipv4Addr::LOCALHOST], Network::Here)
     }
 
     /// The same on these addresses of loopback, all on the same port.
     pub(crate) fn on(addresses: &[Ipv4Addr], extra: &str) -> Self {
-        Self::launch(extra, addresses, None)
+        Self::launch(extra, addresses, Network::Here)
+    }
+
+    /// A server on the loopback of that network namespace.
+    pub(crate) fn inside(namespace: String) -> Self {
+        Self::launch("", &[Ipv4Addr::LOCALHOST], Network::Of(namespace))
     }
 
     /// A server in a network namespace of its own; the only way there is a cable of our end and its end.
@@ -47,18 +62,22 @@ impl Sshd {
         // Of the range that is kept for tests of devices; two tests at a time take different cables.
         let slot = u8::try_from(std::process::id() % 60).unwrap() * 4;
         let [ours, theirs] = [1, 2].map(|end| Ipv4Addr::new(198, 18, 77, slot + end));
-        Self::launch("", &[theirs], Some([ours, theirs]))
+        Self::launch("", &[theirs], Network::Behind([ours, theirs]))
     }
 
-    fn launch(extra: &str, addresses: &[Ipv4Addr], cable: Option<[Ipv4Addr; 2]>) -> Self {
+    fn launch(extra: &str, addresses: &[Ipv4Addr], network: Network) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = addresses[0];
-        let port = if cable.is_some() { 22 } else { free_port() };
+        let port = if matches!(network, Network::Behind(_)) { 22 } else { free_port() };
         furnish(folder.path(), addresses, port, extra);
         let mut command = Command::new("setpriv");
         // When the thread that started it ends, so does everything in the namespace.
-        command.args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount"]);
-        if cable.is_some() {
+        command.args(["--pdeathsig", "KILL"]);
+        if let Network::Of(namespace) = &network {
+            command.args(["nsenter", &format!("--net={namespace}"), "--"]);
+        }
+        command.args(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount"]);
+        if let Network::Behind(_) = network {
             command.arg("--net");
         }
         command
@@ -67,14 +86,14 @@ impl Sshd {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        if let Some([ours, theirs]) = cable {
+        if let Network::Behind([ours, theirs]) = network {
             connect(&mut child, ours, theirs);
         }
         // Closed: it may go on.
         drop(child.stdin.take());
         let it = Self { child, folder, address, port };
         let began = Instant::now();
-        while TcpStream::connect((it.address, it.port)).is_err() {
+        while !it.log().contains("Server listening") {
             assert!(began.elapsed() < BOUND, "sshd does not start:\n{}", it.log());
             std::thread::sleep(Duration::from_millis(10));
         }
