@@ -44,17 +44,17 @@ pub(crate) struct Sshd {
 impl Sshd {
     /// A server on loopback, with these lines before all others in its configuration.
     pub(crate) fn start(extra: &str) -> Self {
-        Self::launch(extra, &[Ipv4Addr::LOCALHOST], Network::Here)
+        Self::launch(extra, &[Ipv4Addr::LOCALHOST], &Network::Here)
     }
 
     /// The same on these addresses of loopback, all on the same port.
     pub(crate) fn on(addresses: &[Ipv4Addr], extra: &str) -> Self {
-        Self::launch(extra, addresses, Network::Here)
+        Self::launch(extra, addresses, &Network::Here)
     }
 
     /// A server on the loopback of that network namespace.
     pub(crate) fn inside(namespace: String) -> Self {
-        Self::launch("", &[Ipv4Addr::LOCALHOST], Network::Of(namespace))
+        Self::launch("", &[Ipv4Addr::LOCALHOST], &Network::Of(namespace))
     }
 
     /// A server in a network namespace of its own; the only way there is a cable of our end and its end.
@@ -62,10 +62,10 @@ impl Sshd {
         // Of the range that is kept for tests of devices; two tests at a time take different cables.
         let slot = u8::try_from(std::process::id() % 60).unwrap() * 4;
         let [ours, theirs] = [1, 2].map(|end| Ipv4Addr::new(198, 18, 77, slot + end));
-        Self::launch("", &[theirs], Network::Behind([ours, theirs]))
+        Self::launch("", &[theirs], &Network::Behind([ours, theirs]))
     }
 
-    fn launch(extra: &str, addresses: &[Ipv4Addr], network: Network) -> Self {
+    fn launch(extra: &str, addresses: &[Ipv4Addr], network: &Network) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = addresses[0];
         let port = if matches!(network, Network::Behind(_)) { 22 } else { free_port() };
@@ -73,7 +73,7 @@ impl Sshd {
         let mut command = Command::new("setpriv");
         // When the thread that started it ends, so does everything in the namespace.
         command.args(["--pdeathsig", "KILL"]);
-        if let Network::Of(namespace) = &network {
+        if let Network::Of(namespace) = network {
             command.args(["nsenter", &format!("--net={namespace}"), "--"]);
         }
         command.args(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount"]);
@@ -87,7 +87,7 @@ impl Sshd {
             .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         if let Network::Behind([ours, theirs]) = network {
-            connect(&mut child, ours, theirs);
+            connect(&mut child, *ours, *theirs);
         }
         // Closed: it may go on.
         drop(child.stdin.take());
