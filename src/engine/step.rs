@@ -137,7 +137,10 @@ impl Turn<'_> {
         let outcome = match holds(expression, &self.view()) {
             Ok(true) => Outcome::Passed,
             Ok(false) => Outcome::Failed(Reason::Unmet(explain(expression, self.plan, &self.view()))),
-            Err(unknown) => error(unknown),
+            Err(unknown) => {
+                let parts = explain(expression, self.plan, &self.view()).into_iter();
+                Outcome::Failed(Reason::Unmet(parts.chain([unknown.0]).collect()))
+            }
         };
         self.end_step(stream, outcome);
     }

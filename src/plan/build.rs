@@ -320,6 +320,7 @@ impl<'a> Builder<'a> {
     /// Joins what was spelt out stream by stream: values with their users, barriers, signals.
     fn join(&mut self) {
         self.values();
+        self.comparisons();
         let problems = std::mem::take(&mut self.meetings).join(&mut self.plan, self.scenario);
         for problem in problems {
             self.tell(problem);

@@ -10,6 +10,9 @@ pub fn caption(plan: &Plan, sources: &Sources, step: StepId, width: usize) -> St
     let named = plan.steps[step].extra.as_ref().is_some_and(|extra| extra.name.is_some());
     let text = match plan.steps[step].kind {
         StepKind::Run(code) if !named => of_code(plan, sources, step, &plan.codes[code]),
+        StepKind::Expect | StepKind::Put | StepKind::Get => {
+            first_line(sources.text(plan.steps[step].span)).map_or_else(|| plan.label(step), str::to_owned)
+        }
         StepKind::Run(_)
         | StepKind::Capture(..)
         | StepKind::Evaluate(_)
@@ -20,10 +23,7 @@ pub fn caption(plan: &Plan, sources: &Sources, step: StepId, width: usize) -> St
         | StepKind::Join(_)
         | StepKind::Barrier(_)
         | StepKind::Signal
-        | StepKind::Wait(_)
-        | StepKind::Expect
-        | StepKind::Put
-        | StepKind::Get => plan.label(step),
+        | StepKind::Wait(_) => plan.label(step),
     };
     visible::shorten(&text, width)
 }
@@ -43,8 +43,12 @@ fn of_code(plan: &Plan, sources: &Sources, step: StepId, code: &Code) -> String 
 
 /// The first line of code as it stands in the scenario.
 fn written<'a>(sources: &'a Sources, code: &Code) -> Option<&'a str> {
-    let first = sources.text(code.span).lines().map(str::trim).find(|line| !line.is_empty())?;
+    let first = first_line(sources.text(code.span))?;
     Some(first.strip_prefix("$ ").unwrap_or(first))
+}
+
+fn first_line(text: &str) -> Option<&str> {
+    text.lines().map(str::trim).find(|line| !line.is_empty())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod caption;
 mod code;
 mod deadlock;
 mod expr;
+mod kinds;
 mod meet;
 mod options;
 mod resolve;
@@ -409,10 +410,22 @@ impl Plan {
             StepKind::Barrier(id) => self.barrier_label(id),
             StepKind::Signal => format!("signal {name}"),
             StepKind::Wait(id) => format!("wait {}", self.signals[id].name),
-            StepKind::Expect => "expect".to_owned(),
-            StepKind::Put => "put".to_owned(),
-            StepKind::Get => "get".to_owned(),
+            StepKind::Expect => self.expect_label(step),
+            StepKind::Put => self.copy_label("put", step),
+            StepKind::Get => self.copy_label("get", step),
         }
+    }
+
+    /// `expect probe.exit == 0`
+    fn expect_label(&self, step: StepId) -> String {
+        let judged = self.steps[step].extra.as_ref().and_then(|extra| extra.expression.as_ref());
+        judged.map_or_else(|| "expect".to_owned(), |judged| format!("expect {}", show(judged, self)))
+    }
+
+    /// `put "app.toml" to "/etc/app.toml"`
+    fn copy_label(&self, verb: &str, step: StepId) -> String {
+        let paths = self.steps[step].extra.as_ref().and_then(|extra| extra.paths.as_ref());
+        paths.map_or_else(|| verb.to_owned(), |(from, to)| format!("{verb} {} to {}", show(from, self), show(to, self)))
     }
 
     /// `barrier ready`, `barrier ready (2 of 3)`, `sync`, `start together`.

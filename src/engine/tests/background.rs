@@ -332,8 +332,8 @@ fn a_start_that_may_fail_may_die() {
     1s a: start web: process ended, Status(1)
     2s a: 2s: passed
     2s a: cleanup
-    2s a: expect: started
-    2s a: expect: failed, a.success; a.success is false
+    2s a: expect a.success: started
+    2s a: expect a.success: failed, a.success; a.success is false
     2s > close a
     2s a: closed
     2s ended, exit code 1

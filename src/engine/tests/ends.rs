@@ -237,10 +237,10 @@ fn the_top_level_finally_comes_last_and_judges_the_whole() {
     5s finale: cleanup
     5s finale: report: started
     5s finale: report: passed
-    5s finale: expect: started
-    5s finale: expect: passed
-    5s finale: expect: started
-    5s finale: expect: failed, a.success; a.success is false
+    5s finale: expect not a.success: started
+    5s finale: expect not a.success: passed
+    5s finale: expect a.success: started
+    5s finale: expect a.success: failed, a.success; a.success is false
     5s > close finale
     5s finale: closed
     5s ended, exit code 1

@@ -15,8 +15,8 @@ fn a_step_that_may_fail_goes_on_and_does_not_count() {
     0ms a: 1s: started
     1s a: 1s: passed
     1s a: cleanup
-    1s a: expect: started
-    1s a: expect: failed, a.success; a.success is false
+    1s a: expect a.success: started
+    1s a: expect a.success: failed, a.success; a.success is false
     1s > close a
     1s a: closed
     1s ended, exit code 1
@@ -146,10 +146,10 @@ fn an_expectation_shows_its_parts() {
     0ms a: opened
     0ms a: let probe: started
     0ms a: let probe: passed
-    0ms a: expect: started
-    0ms a: expect: passed
-    0ms a: expect: started
-    0ms a: expect: failed, probe.exit == 0; probe.exit is 7
+    0ms a: expect probe.exit == 7: started
+    0ms a: expect probe.exit == 7: passed
+    0ms a: expect probe.exit == 0: started
+    0ms a: expect probe.exit == 0: failed, probe.exit == 0; probe.exit is 7
     0ms > close a
     0ms a: closed
     0ms ended, exit code 1

@@ -145,8 +145,8 @@ fn a_value_is_waited_for_and_comes() {
     2s > close a
     2s a: closed
     3s b: 1s: passed
-    3s b: expect: started
-    3s b: expect: passed
+    3s b: expect port.exit == 0: started
+    3s b: expect port.exit == 0: passed
     3s > close b
     3s b: closed
     3s ended, exit code 0
@@ -177,8 +177,8 @@ fn a_value_that_can_no_longer_come_breaks_who_needs_it() {
     2s a: closed
     2s b: closed
     3s c: 1s: passed
-    3s c: expect: started
-    3s c: expect: passed
+    3s c: expect not a.success: started
+    3s c: expect not a.success: passed
     3s > close c
     3s c: closed
     3s ended, exit code 1
@@ -284,7 +284,7 @@ fn a_value_whose_step_is_skipped_is_absent() {
     0ms b: 1s: started
     0ms b: 1s: failed, `y` was never made
     0ms > close a
-    0ms b: expect: Skipped
+    0ms b: expect y.exit == 0: Skipped
     0ms > close b
     0ms a: closed
     0ms b: closed

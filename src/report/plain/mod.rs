@@ -206,6 +206,8 @@ impl Plain {
             Outcome::Cancelled(Cause::FailFast(origin) | Cause::Stream(origin)) => {
                 format!("cancelled: {}", self.names.origin(*origin))
             }
+            // The line names the expectation already.
+            Outcome::Failed(Reason::Unmet(_)) => "failed: not true".to_owned(),
             Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout)
             | Outcome::Passed
             | Outcome::Failed(_)

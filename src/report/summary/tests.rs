@@ -126,7 +126,7 @@ fn a_false_expectation_shows_its_parts() {
         .at(0, Event::StepEnded(step, Outcome::Failed(Reason::Unmet(parts))))
         .at(1, Event::RunEnded(FAILED));
     assert_snapshot!(told(&story), @"
-    a: expect · deploy.ms:1
+    a: $ probe · deploy.ms:1
       not true: probe.exit == 0
         probe.exit = 7
 

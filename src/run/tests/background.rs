@@ -215,12 +215,12 @@ async fn files_are_put_and_fetched_and_never_outside() {
        0 run
        0 a: opening
        0 a: open as a
-       0 a: put #1
-       0 a: put = Passed
-       0 a: get #1
-       0 a: get = Passed
-       0 a: get #1
-       0 a: get = Error("`../out` leads out of the folder of the run")
+       0 a: put "conf" to "/etc/conf" #1
+       0 a: put "conf" to "/etc/conf" = Passed
+       0 a: get "/etc/conf" to "back/" #1
+       0 a: get "/etc/conf" to "back/" = Passed
+       0 a: get "/etc/conf" to "../out" #1
+       0 a: get "/etc/conf" to "../out" = Error("`../out` leads out of the folder of the run")
        0 a: closed
        0 end 1
     exit 1

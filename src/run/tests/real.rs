@@ -84,8 +84,8 @@ async fn real_processes_start_as_one_and_their_files_come_back() {
     let told = unordered(&told.replace(skew, "SKEW"));
     insta::assert_snapshot!(told, @r#"
     a: closed
-    a: get #1
-    a: get = Passed
+    a: get "new" to "back/" #1
+    a: get "new" to "back/" = Passed
     a: open as 127.0.0.1
     a: opening
     a: sleep 0.05 #1
@@ -97,8 +97,8 @@ async fn real_processes_start_as_one_and_their_files_come_back() {
     b: closed
     b: open as 127.0.0.1
     b: opening
-    b: put #1
-    b: put = Error("cannot read HERE/none: No such file or directory")
+    b: put "none" to "x" #1
+    b: put "none" to "x" = Error("cannot read HERE/none: No such file or directory")
     b: sleep 0.06 #1
     b: sleep 0.06 = Passed
     b: sleep 0.06 is ready
