@@ -137,6 +137,16 @@ pub enum Origin {
     Stream(StreamId),
 }
 
+impl Origin {
+    /// The step, where it is one.
+    pub fn step(self) -> Option<StepId> {
+        match self {
+            Self::Step(step) => Some(step),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
 /// Why a step was ended from outside.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Cause {

@@ -22,6 +22,8 @@ const MISSING: usize = 8;
 pub(super) struct Entry {
     /// What happened, on one line.
     pub(super) how: String,
+    /// How long the process had run, where it ended of itself.
+    pub(super) took: Option<Duration>,
     /// The surroundings are at fault, not the test.
     pub(super) surroundings: bool,
     /// More about it, a line each: the parts of an expectation, the rest of a reason.
@@ -71,7 +73,7 @@ impl Entry {
     pub(super) fn of_step(outcome: &Outcome, took: Duration, output: Vec<String>) -> Self {
         let (how, details) = match outcome {
             Outcome::Failed(Reason::Exit(exit @ (Exit::Status(_) | Exit::Signal(_)))) => {
-                (format!("{} after {}", words::exit(exit), words::elapsed(took)), Vec::new())
+                (words::exit(exit), Vec::new())
             }
             Outcome::Failed(Reason::Exit(Exit::NotStarted(why))) => first(&format!("not started: {why}")),
             Outcome::Failed(Reason::Exit(Exit::Lost(why))) => first(&format!("lost: {why}")),
@@ -92,7 +94,15 @@ impl Entry {
         };
         let surroundings = matches!(outcome, Outcome::Failed(Reason::Exit(Exit::NotStarted(_) | Exit::Lost(_))));
         let process = if let Outcome::Failed(Reason::Background(step, _)) = outcome { Some(*step) } else { None };
-        Self { how, surroundings, details, output, process, ..Self::default() }
+        let ended = matches!(outcome, Outcome::Failed(Reason::Exit(Exit::Status(_) | Exit::Signal(_))));
+        Self { how, took: ended.then_some(took), surroundings, details, output, process, ..Self::default() }
+    }
+
+    /// Whether the two say the same, so that one of them can stand for both.
+    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
+        let words = |it: &Self| (it.how.clone(), it.took.is_some(), it.details.clone(), it.output.clone());
+        let alone = |it: &Self| it.process.is_none() && it.arrived.is_empty() && it.missing.is_empty();
+        alone(self) && alone(other) && words(self) == words(other)
     }
 
     /// A stream that could not be opened, or went away.

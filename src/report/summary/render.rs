@@ -10,12 +10,14 @@ use crate::plan::{StepId, StepKind};
 
 /// Of so many who suffer from one origin their names are told.
 const SUFFERING: usize = 10;
+/// Of so many streams that failed alike the names are told.
+const TOGETHER: usize = 8;
 
 /// The whole text.
 pub(super) fn render(summary: &Summary) -> String {
     let mut out = String::new();
-    for (origin, entry) in &summary.origins {
-        section(&mut out, self::origin(summary, *origin, entry));
+    for group in groups(summary) {
+        section(&mut out, origin(summary, &group));
     }
     if summary.more_origins > 0 {
         section(&mut out, vec![format!("and {} more failures of their own", summary.more_origins)]);
@@ -45,29 +47,78 @@ fn headed(summary: &Summary, head: &str, lines: Vec<String>) -> Vec<String> {
     head.into_iter().chain(lines.into_iter().map(|line| format!("  {line}"))).collect()
 }
 
-fn origin(summary: &Summary, origin: Origin, entry: &Entry) -> Vec<String> {
-    let names = &summary.names;
-    let head = match origin {
-        Origin::Step(step) => step_line(summary, step),
-        Origin::Stream(stream) => format!("{} · {}", names.stream(stream), names.declared(stream)),
-    };
-    let mut lines = vec![summary.style.paint(paint::BAD, &head)];
+/// Failures that are told as one, the first of them first.
+type Group<'a> = Vec<(Origin, &'a Entry)>;
+
+/// The origins in order; those of one statement in several streams that say the same stand together.
+fn groups(summary: &Summary) -> Vec<Group<'_>> {
+    let statement =
+        |origin: Origin| origin.step().map(|step| (summary.names.plan.steps[step].span, summary.names.label(step)));
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (origin, entry) in &summary.origins {
+        let like = |group: &&mut Group<'_>| {
+            let (first, told) = group[0];
+            statement(*origin).is_some() && statement(first) == statement(*origin) && told.says_the_same_as(entry)
+        };
+        match groups.iter_mut().find(like) {
+            Some(group) => group.push((*origin, entry)),
+            None => groups.push(vec![(*origin, entry)]),
+        }
+    }
+    groups
+}
+
+fn origin(summary: &Summary, group: &Group<'_>) -> Vec<String> {
+    let (first, entry) = group[0];
+    let mut lines = vec![summary.style.paint(paint::BAD, &head(summary, first, group))];
     let how = if entry.how.is_empty() { "failed" } else { &entry.how };
     let note = if entry.surroundings { " (a fault of the surroundings, not of the test)" } else { "" };
-    lines.push(format!("  {how}{note}"));
+    lines.push(format!("  {how}{}{note}", after(group)));
     lines.extend(entry.details.iter().map(|line| format!("    {line}")));
     lines.extend(entry.output.iter().map(|line| format!("  │ {line}")));
     lines.extend(missing(summary, entry));
-    lines.extend(suffering(summary, entry));
+    lines.extend(suffering(summary, group));
     lines
+}
+
+/// Who failed, in what, and where.
+fn head(summary: &Summary, first: Origin, group: &Group<'_>) -> String {
+    let names = &summary.names;
+    match first {
+        Origin::Step(step) if group.len() == 1 => step_line(summary, step),
+        Origin::Step(step) => {
+            let mut steps: Vec<StepId> = group.iter().filter_map(|(origin, _)| origin.step()).collect();
+            steps.sort_by_key(|step| names.plan.steps[*step].stream);
+            let streams: Vec<String> = steps.iter().map(|step| names.stream_of(*step)).collect();
+            let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
+            format!("{}: {}", words::list(&streams, TOGETHER), step_words(summary, step))
+        }
+        Origin::Stream(stream) => format!("{} · {}", names.stream(stream), names.declared(stream)),
+    }
+}
+
+/// ` after 3ms`, of several ` after 3ms to 41ms`; nothing where no process ended of itself.
+fn after(group: &Group<'_>) -> String {
+    let took = || group.iter().filter_map(|(_, entry)| entry.took);
+    match (took().min(), took().max()) {
+        (Some(shortest), Some(longest)) if words::elapsed(shortest) != words::elapsed(longest) => {
+            format!(" after {} to {}", words::elapsed(shortest), words::elapsed(longest))
+        }
+        (Some(took), _) => format!(" after {}", words::elapsed(took)),
+        (None, _) => String::new(),
+    }
 }
 
 /// `web: $ serve --port 8080 · deploy.ms:12`
 fn step_line(summary: &Summary, step: StepId) -> String {
+    format!("{}: {}", summary.names.stream_of(step), step_words(summary, step))
+}
+
+fn step_words(summary: &Summary, step: StepId) -> String {
     let names = &summary.names;
     let cleanup = names.plan.stream_of(step).cleanup.contains(&step);
     let when = if cleanup { "finally: " } else { "" };
-    format!("{}: {when}{} · {}", names.stream_of(step), names.label(step), names.place(step))
+    format!("{when}{} · {}", names.label(step), names.place(step))
 }
 
 fn missing(summary: &Summary, entry: &Entry) -> Vec<String> {
@@ -85,7 +136,7 @@ fn missing(summary: &Summary, entry: &Entry) -> Vec<String> {
     lines
 }
 
-fn suffering(summary: &Summary, entry: &Entry) -> Vec<String> {
+fn suffering(summary: &Summary, group: &Group<'_>) -> Vec<String> {
     let names = &summary.names;
     let line = |(step, how): &(StepId, Suffering)| {
         let meets = matches!(names.plan.steps[*step].kind, StepKind::Barrier(_) | StepKind::Wait(_));
@@ -97,10 +148,10 @@ fn suffering(summary: &Summary, entry: &Entry) -> Vec<String> {
         };
         format!("    {}: {how} {} · {}", names.stream_of(*step), names.label(*step), names.place(*step))
     };
-    let all = entry.suffering.len();
-    let head = (all > 0).then(|| "  because of it".to_owned());
-    let more = all.checked_sub(SUFFERING).filter(|more| *more > 0).map(|more| format!("    and {more} more"));
-    head.into_iter().chain(entry.suffering.iter().take(SUFFERING).map(line)).chain(more).collect()
+    let all: Vec<_> = group.iter().flat_map(|(_, entry)| &entry.suffering).collect();
+    let head = (!all.is_empty()).then(|| "  because of it".to_owned());
+    let more = all.len().checked_sub(SUFFERING).filter(|more| *more > 0).map(|more| format!("    and {more} more"));
+    head.into_iter().chain(all.into_iter().take(SUFFERING).map(line)).chain(more).collect()
 }
 
 /// What an interruption or the end of the time for the run found running.
