@@ -96,6 +96,49 @@ pub enum Target {
     Group(u32),
 }
 
+/// While this lives, the signals that ask a process to end do end this one at once, whoever listened to them before.
+pub struct Mortal {
+    before: Vec<(c_int, libc::sigaction)>,
+}
+
+impl Mortal {
+    /// From now on.
+    pub fn new() -> Self {
+        let before = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].into_iter().filter_map(|number| {
+            let mut old = MaybeUninit::uninit();
+            // SAFETY: all zeros is a valid action, the default one; the call reads it, and initializes `old` if it
+            // says so with 0.
+            unsafe {
+                let default = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+                let done = libc::sigaction(number, &raw const default, old.as_mut_ptr());
+                (done == 0).then(|| (number, old.assume_init()))
+            }
+        });
+        Self { before: before.collect() }
+    }
+}
+
+impl Default for Mortal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Mortal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Mortal").finish()
+    }
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        for (number, old) in &self.before {
+            // SAFETY: this action was in force before, so whatever it calls is there; the call only reads it.
+            unsafe { libc::sigaction(*number, old, ptr::null_mut()) };
+        }
+    }
+}
+
 /// Keeps descriptors that this process has inherited, beyond the three standard ones, from the processes it starts.
 pub fn seal_descriptors() {
     // SAFETY: it only sets the close-on-exec flag; no descriptor is closed here. An old kernel refuses, which leaves

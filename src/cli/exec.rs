@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::engines::engines;
 use super::files::{checked, show};
 use super::journal::{Folder, Journal, private};
+use super::outlet::Outlet;
 use super::secrets::{Secrets, secrets};
 use super::view::{FRAME, View};
 use super::{Console, Scenarios, WRONG};
@@ -32,6 +33,7 @@ use crate::report::jsonl::{Header, Jsonl, Printed};
 use crate::report::summary::Summary;
 use crate::run::{Home, Run, run};
 use crate::syntax::{Value, parse_expression};
+use crate::sys::Mortal;
 
 /// How much of one step's output on one channel is kept in the run's folder.
 const KEPT: u64 = 64 << 20;
@@ -47,6 +49,9 @@ const EXPIRY: Duration = Duration::from_hours(24);
 
 /// So many batches of records may wait to be written; then the run waits.
 const BATCHES: usize = 128;
+
+/// A run that is over waits for a reader of its progress until that takes nothing for so long.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// How often the writer looks for records while there are some.
 const LOOK: Duration = Duration::from_millis(2);
@@ -139,13 +144,14 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
         return 0;
     }
     let several = ready.len() > 1;
+    let readers = Readers { results: Arc::new(Outlet::stdout()), progress: Arc::new(Outlet::stderr()) };
     let mut worst = Verdict::default();
     let mut code = 0;
     for scenario in ready {
         if several && it.format == Format::Human {
-            Console::progress(&format!("── {} · {}\n", scenario.plan.title, scenario.path.display()));
+            readers.progress.say(&format!("── {} · {}\n", scenario.plan.title, scenario.path.display()));
         }
-        match one(it, &scenario, console) {
+        match one(it, &scenario, console, &readers) {
             Ok((verdict, number)) => {
                 worst = worst.and(verdict);
                 code = if worst == verdict || code == 0 { number } else { worst.exit_code() };
@@ -154,13 +160,30 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
                 }
             }
             Err(words) => {
-                Console::complain(&words);
+                readers.progress.say(&format!("error: {words}\n"));
                 worst = worst.and(Verdict { surroundings: true, ..Verdict::default() });
                 code = worst.exit_code();
             }
         }
     }
+    readers.progress.wait(0, FAREWELL);
     code
+}
+
+/// Who reads what a run writes.
+struct Readers {
+    results: Arc<Outlet>,
+    progress: Arc<Outlet>,
+}
+
+impl Readers {
+    /// Waits until the results are read. Nothing runs any more, so whoever is asked to end meanwhile just ends.
+    fn see_results(&self) {
+        if !self.results.wait(0, Duration::from_secs(1)) {
+            let _mortal = Mortal::new();
+            while !self.results.wait(0, FAREWELL) {}
+        }
+    }
 }
 
 /// A scenario that may run.
@@ -184,11 +207,12 @@ fn prepared(it: &Exec, path: &Path, found: Checked, console: &Console) -> Result
 }
 
 /// Runs one scenario; its verdict, and the exit code that goes with it.
-fn one(it: &Exec, scenario: &Scenario, console: &Console) -> Result<(Verdict, u8), String> {
+fn one(it: &Exec, scenario: &Scenario, console: &Console, readers: &Readers) -> Result<(Verdict, u8), String> {
     let here = here()?;
     let folder = Folder::make(&here);
     let folder = folder.map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
-    let mut writer = writer(it, scenario, &folder, console)?;
+    let view = view(it, scenario, &folder, console, readers);
+    let mut writer = writer(scenario, &folder, console, view)?;
     let (sender, records) = sync_channel(BATCHES);
     let ran = std::thread::scope(|scope| {
         let writer = &mut writer;
@@ -204,33 +228,48 @@ fn one(it: &Exec, scenario: &Scenario, console: &Console) -> Result<(Verdict, u8
     let ((mut verdict, signal), broken) = (ran.0?, ran.1);
     verdict.internal |= broken;
     if let Some(words) = &writer.journal.failed {
-        Console::complain(words);
+        readers.progress.say(&format!("error: {words}\n"));
         verdict.surroundings = true;
     }
     if it.format == Format::Human {
-        Console::result(&writer.summary.render());
-        Console::progress(&format!("journal: {}\n", shown(&folder.path, &here)));
+        let seen = readers.progress.wait(0, FAREWELL);
+        readers.results.say(&writer.summary.render());
+        if !seen {
+            readers.results.say("whoever reads stderr has stopped, and has not seen all of the progress\n");
+        }
+        readers.see_results();
+        readers.progress.say(&format!("journal: {}\n", shown(&folder.path, &here)));
     }
+    readers.see_results();
     let code = if verdict.interrupted { signal.unwrap_or(130) } else { verdict.exit_code() };
     Ok((verdict, code))
 }
 
-/// What reads the records of this run.
-fn writer(it: &Exec, scenario: &Scenario, folder: &Folder, console: &Console) -> Result<Writer, String> {
-    let (plan, sources) = (&scenario.plan, &scenario.sources);
+/// Every event as a line.
+fn lines(scenario: &Scenario, folder: &Folder, printed: Printed) -> Jsonl {
     let header = Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into() };
-    let lines = |printed| Jsonl::new(Arc::clone(plan), Arc::clone(sources), header.clone(), printed);
-    let journal = Journal::open(folder, Arc::clone(plan), lines(Printed::Size), KEPT);
+    Jsonl::new(Arc::clone(&scenario.plan), Arc::clone(&scenario.sources), header, printed)
+}
+
+/// What this run shows.
+fn view(it: &Exec, scenario: &Scenario, folder: &Folder, console: &Console, readers: &Readers) -> View {
+    match it.format {
+        Format::Human => View::human(&scenario.plan, &scenario.sources, console, &readers.progress),
+        Format::Jsonl => View::lines(lines(scenario, folder, Printed::Whole), &readers.results),
+    }
+}
+
+/// What reads the records of this run.
+fn writer(scenario: &Scenario, folder: &Folder, console: &Console, view: View) -> Result<Writer, String> {
+    let (plan, sources) = (&scenario.plan, &scenario.sources);
+    let journal = Journal::open(folder, Arc::clone(plan), lines(scenario, folder, Printed::Size), KEPT);
     let journal = journal.map_err(|error| format!("cannot write `{}`: {error}", folder.path.display()))?;
     let summary = Summary::new(Arc::clone(plan), Arc::clone(sources), Style { color: console.out_color });
-    let view = match it.format {
-        Format::Human => View::human(plan, sources, console),
-        Format::Jsonl => View::lines(lines(Printed::Whole)),
-    };
     Ok(Writer { journal, summary, view })
 }
 
-/// Writes down and shows what happens, on a thread of its own, so that no stream waits for a disk or a terminal.
+/// Writes down what happens, on a thread of its own, so that no stream waits for a disk; what is shown has another
+/// thread, so that nothing waits for a terminal.
 struct Writer {
     journal: Journal,
     summary: Summary,
@@ -274,15 +313,13 @@ impl Writer {
             }
         };
         for record in &batch {
-            self.record(record);
+            self.journal.record(record);
+        }
+        for record in &batch {
+            self.summary.record(record);
+            self.view.record(record);
         }
         Ok(())
-    }
-
-    fn record(&mut self, record: &Record) {
-        self.journal.record(record);
-        self.summary.record(record);
-        self.view.record(record);
     }
 }
 

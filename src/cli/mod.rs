@@ -8,6 +8,7 @@ mod explain;
 mod files;
 mod graph;
 mod journal;
+mod outlet;
 mod secrets;
 mod view;
 

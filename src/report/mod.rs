@@ -27,3 +27,12 @@ pub struct Style {
     /// Whether colours may be used.
     pub color: bool,
 }
+
+/// What a reader was too slow for, so that it is not shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Unshown {
+    /// How many events.
+    pub events: u64,
+    /// How many bytes of output they hold.
+    pub bytes: u64,
+}

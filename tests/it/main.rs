@@ -10,6 +10,7 @@ mod examples;
 mod layers;
 mod markdown;
 mod run;
+mod screen;
 mod spec;
 mod ssh;
 #[expect(dead_code, reason = "the benches use the rest")]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use self::json::Json;
 use super::names::Names;
-use super::words;
+use super::{Unshown, words};
 use crate::diagnostic::Sources;
 use crate::event::{Cause, Channel, Event, Exit, Fault, Leak, Origin, Outcome, Reason, Record, Urgency, Verdict};
 use crate::plan::{BarrierId, Plan, StepId};
@@ -57,6 +57,17 @@ impl Jsonl {
         line.seconds("t", record.at);
         line.text("event", name(&record.event));
         self.event(&record.event, &mut line);
+        line.end();
+        out.push(b'\n');
+    }
+
+    /// Appends a line that says what is missing here, because whoever reads was too slow for it.
+    pub fn unshown(&self, it: Unshown, out: &mut Vec<u8>) {
+        let mut line = Json::begin(out);
+        line.number("v", VERSION.into());
+        line.text("event", "not_shown");
+        line.number("events", it.events);
+        line.number("bytes", it.bytes);
         line.end();
         out.push(b'\n');
     }

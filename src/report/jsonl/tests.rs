@@ -17,6 +17,16 @@ fn written(story: &Story) -> Vec<String> {
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
 }
 
+/// The one line that is no event.
+fn unshown() -> String {
+    let story = Story::new("web: $ serve");
+    let header = Header { run: "20261122-154501-k3f9".into(), started: "2026-11-22T15:45:01.250Z".into() };
+    let jsonl = Jsonl::new(Arc::clone(&story.plan), Arc::clone(&story.sources), header, Printed::Whole);
+    let mut out = Vec::new();
+    jsonl.unshown(Unshown { events: 312, bytes: 20_446_208 }, &mut out);
+    String::from_utf8(out).unwrap().trim_end().to_owned()
+}
+
 /// Every event at least once, every outcome, every reason.
 fn everything() -> Story {
     let story = Story::new("web: $ serve --port 8080; barrier loaded; finally; $ clean\ndb: $ load; barrier loaded");
@@ -115,10 +125,12 @@ fn every_event_is_documented_with_all_its_fields_and_what_the_code_writes() {
 
 #[test]
 fn nothing_is_documented_that_the_code_does_not_write() {
-    let lines = written(&everything());
+    let mut lines = written(&everything());
+    lines.push(unshown());
     let examples: Vec<&str> = SPEC.lines().filter(|line| line.starts_with("{\"v\":")).collect();
     assert_eq!(examples.iter().find(|example| !lines.iter().any(|line| line == *example)), None);
     let heads: BTreeSet<String> =
         SPEC.lines().filter_map(|line| line.strip_prefix("## `")?.strip_suffix('`')).map(str::to_owned).collect();
     assert_eq!(heads, variants());
+    assert!(SPEC.contains(&format!("\n{}\n", unshown())), "the line of what is not shown should be\n{}", unshown());
 }

@@ -17,7 +17,7 @@ use super::lines::Lines;
 use super::names::Names;
 use super::wait::{Wait, doing};
 use super::watch::{Watch, excused};
-use super::{Style, paint, words};
+use super::{Style, Unshown, paint, words};
 use crate::diagnostic::{Sources, visible};
 use crate::event::{Cause, Channel, Event, Exit, Fault, Leak, Outcome, Reason, Record, Urgency};
 use crate::plan::{BarrierId, Plan, StepId, StepKind};
@@ -86,6 +86,14 @@ impl Plain {
             Event::RunTimedOut => self.say(None, Mark::Wrong, "the time for the whole run is over", out),
             Event::RunStarted | Event::StepReleased(_) | Event::BarrierBroken(..) | Event::RunEnded(_) => {}
         }
+    }
+
+    /// Says what is not shown here, because whoever reads was too slow for it.
+    pub fn unshown(&self, it: Unshown, out: &mut Vec<u8>) {
+        let events = words::count(usize::try_from(it.events).unwrap_or(usize::MAX), "event", "events");
+        let size = words::size(it.bytes);
+        let text = format!("not shown: {events} with {size} of output, which nobody read in time");
+        self.say(None, Mark::Wrong, &text, out);
     }
 
     fn output(&mut self, step: StepId, channel: Channel, chunk: &[u8], out: &mut Vec<u8>) {
