@@ -1,15 +1,18 @@
 //! What the standard library cannot ask the kernel for. The only module with `unsafe`.
 #![expect(
     unsafe_code,
-    reason = "posix_spawn with a session of its own has no safe wrapper; each block says why it is sound"
+    reason = "starting a process in a session of its own has no safe wrapper; each block says why it is sound"
 )]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_short};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
 
+use rustix::process::WaitOptions;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -31,13 +34,22 @@ pub struct Spawn<'a> {
     pub descriptors: &'a [(BorrowedFd<'a>, RawFd)],
 }
 
-/// Starts a process and returns its id, which is the id of its session and of its process group as well.
+/// A process that was started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its id, which is the id of its session and of its process group as well.
+    pub pid: u32,
+    /// Something to wait for its end with: readable once it has ended.
+    pub end: OwnedFd,
+}
+
+/// Starts a process. The calling thread stands still until the process is what it should be, or could not become it.
 ///
 /// # Errors
 /// What the kernel says: the folder or the program is missing or may not be used, or there is no room for one more.
-pub fn spawn(spawn: Spawn<'_>) -> io::Result<u32> {
+pub fn spawn(spawn: Spawn<'_>) -> io::Result<Started> {
     let mut moved: Vec<OwnedFd> = Vec::new();
-    let mut actions = Actions::new()?;
+    let mut places = Vec::with_capacity(spawn.descriptors.len());
     for &(from, to) in spawn.descriptors {
         let mut source = from.as_raw_fd();
         if source < FIRST_FREE {
@@ -45,30 +57,28 @@ pub fn spawn(spawn: Spawn<'_>) -> io::Result<u32> {
             source = copy.as_raw_fd();
             moved.push(copy);
         }
-        actions.place(source, to)?;
+        places.push((source, to));
     }
-    if let Some(dir) = spawn.dir {
-        actions.enter(dir)?;
-    }
-    let attributes = Attributes::new()?;
     let argv = pointers(spawn.argv.iter().map(CString::as_c_str));
     let env = pointers(spawn.env.iter().copied());
-    let mut pid = 0;
-    // SAFETY: both lists end in a null pointer and, like all that they and `actions` point to, outlive the call,
-    // which reads them only.
-    let error = unsafe {
-        libc::posix_spawn(
-            &raw mut pid,
-            spawn.program.as_ptr(),
-            &raw const actions.0,
-            &raw const attributes.0,
-            argv.as_ptr(),
-            env.as_ptr(),
-        )
+    let order = Order {
+        program: spawn.program.as_ptr(),
+        argv: argv.as_ptr().cast(),
+        env: env.as_ptr().cast(),
+        dir: spawn.dir.map_or(ptr::null(), CStr::as_ptr),
+        places: &places,
+        altered: altered(),
+        error: AtomicI32::new(0),
     };
-    drop(moved);
-    check(error)?;
-    Ok(pid.cast_unsigned())
+    let started = order.give()?;
+    match order.error.into_inner() {
+        0 => Ok(started),
+        error => {
+            let pid = rustix::process::Pid::from_raw(started.pid.cast_signed());
+            rustix::process::waitpid(pid, WaitOptions::empty())?;
+            Err(io::Error::from_raw_os_error(error))
+        }
+    }
 }
 
 /// Sends a signal to a process, or to a whole process group.
@@ -153,68 +163,128 @@ pub fn watch(descriptor: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Erro
     watched.map_err(tokio::io::unix::AsyncFdRegisterError::into_parts)
 }
 
-/// What is done to the descriptors and the folder of a new process.
-struct Actions(libc::posix_spawn_file_actions_t);
-
-impl Actions {
-    fn new() -> io::Result<Self> {
-        let mut actions = MaybeUninit::uninit();
-        // SAFETY: the call initializes what it is given a pointer to, and says so with 0.
-        check(unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) })?;
-        // SAFETY: initialized just above.
-        Ok(Self(unsafe { actions.assume_init() }))
-    }
-
-    /// The descriptor `from` stands at `to`.
-    fn place(&mut self, from: RawFd, to: RawFd) -> io::Result<()> {
-        // SAFETY: `self` is initialized; the numbers are only stored.
-        check(unsafe { libc::posix_spawn_file_actions_adddup2(&raw mut self.0, from, to) })
-    }
-
-    /// The process starts in `dir`.
-    fn enter(&mut self, dir: &CStr) -> io::Result<()> {
-        // SAFETY: `self` is initialized, and the text is copied.
-        check(unsafe { libc::posix_spawn_file_actions_addchdir_np(&raw mut self.0, dir.as_ptr()) })
-    }
+/// What a new process does before it becomes the program, in the memory and instead of the thread that starts it:
+/// `posix_spawn` does the same in twice the time, and has no way to name the process for good.
+struct Order<'a> {
+    program: *const c_char,
+    argv: *const *const c_char,
+    env: *const *const c_char,
+    /// Null where it stays in the folder of the one that starts it.
+    dir: *const c_char,
+    /// Which descriptor comes to stand where.
+    places: &'a [(RawFd, RawFd)],
+    altered: &'a [c_int],
+    /// Why it could not.
+    error: AtomicI32,
 }
 
-impl Drop for Actions {
-    fn drop(&mut self) {
-        // SAFETY: initialized in `new`, destroyed once.
-        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut self.0) };
-    }
-}
+/// What the new process stands on until it is the program. It calls a few functions that only enter the kernel.
+#[repr(C, align(16))]
+struct Stack([u8; 16 << 10]);
 
-/// A session of its own, no signal blocked, all signals at their defaults.
-struct Attributes(libc::posix_spawnattr_t);
-
-impl Attributes {
-    fn new() -> io::Result<Self> {
-        let mut attributes = MaybeUninit::uninit();
-        // SAFETY: the call initializes what it is given a pointer to, and says so with 0.
-        check(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
-        // SAFETY: initialized just above.
-        let mut it = Self(unsafe { attributes.assume_init() });
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: `sigfillset` and `sigemptyset` initialize the whole set, and the other calls copy it.
-        unsafe {
-            libc::sigfillset(set.as_mut_ptr());
-            check(libc::posix_spawnattr_setsigdefault(&raw mut it.0, set.as_ptr()))?;
-            libc::sigemptyset(set.as_mut_ptr());
-            check(libc::posix_spawnattr_setsigmask(&raw mut it.0, set.as_ptr()))?;
+impl Order<'_> {
+    /// Starts the process, and returns when it has carried out the order or has failed to.
+    fn give(&self) -> io::Result<Started> {
+        let mut stack = MaybeUninit::<Stack>::uninit();
+        let mut end: RawFd = -1;
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+        let quiet = Quiet::new()?;
+        // SAFETY: the process runs `carry_out` on a stack of its own, whose upper end is aligned, and this thread stands
+        // still until it does so no more: all that it reads through `self` outlives it. It takes no lock and allocates
+        // nothing, so what other threads do meanwhile is none of its business. No signal reaches it before its handlers
+        // are gone.
+        let pid = unsafe {
+            let top = stack.as_mut_ptr().add(1);
+            libc::clone(carry_out, top.cast(), flags, ptr::from_ref(self).cast_mut().cast(), &raw mut end)
+        };
+        let error = io::Error::last_os_error();
+        drop(quiet);
+        match pid {
+            -1 => Err(error),
+            // SAFETY: the kernel has just opened it for us.
+            _ if end >= 0 => Ok(Started { pid: pid.cast_unsigned(), end: unsafe { OwnedFd::from_raw_fd(end) } }),
+            _ => {
+                // A kernel before Linux 5.2 takes no notice of what it does not know.
+                let _ = signal(Target::Process(pid.cast_unsigned()), libc::SIGKILL);
+                Err(io::ErrorKind::Unsupported.into())
+            }
         }
-        let flags = libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK | c_int::from(libc::POSIX_SPAWN_SETSID);
-        let flags = c_short::try_from(flags).expect("the flags are small");
-        // SAFETY: `it` is initialized.
-        check(unsafe { libc::posix_spawnattr_setflags(&raw mut it.0, flags) })?;
-        Ok(it)
+    }
+
+    /// Becomes the program; the number of the error where that fails.
+    fn become_it(&self) -> c_int {
+        // SAFETY: each call enters the kernel and does nothing else. `Order` is only made with lists that end in a null
+        // pointer and texts that outlive it.
+        unsafe {
+            let mut plain = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+            plain.sa_sigaction = libc::SIG_DFL;
+            for &signal in self.altered {
+                libc::sigaction(signal, &raw const plain, ptr::null_mut());
+            }
+            libc::setsid();
+            for &(from, to) in self.places {
+                if libc::dup2(from, to) < 0 {
+                    return *libc::__errno_location();
+                }
+            }
+            if !self.dir.is_null() && libc::chdir(self.dir) < 0 {
+                return *libc::__errno_location();
+            }
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const plain.sa_mask, ptr::null_mut());
+            libc::execve(self.program, self.argv, self.env);
+            *libc::__errno_location()
+        }
     }
 }
 
-impl Drop for Attributes {
+/// Where a new process begins.
+extern "C" fn carry_out(order: *mut c_void) -> c_int {
+    // SAFETY: it is what `Order::give` gave, which waits for us.
+    let order = unsafe { &*order.cast::<Order<'_>>() };
+    order.error.store(order.become_it(), Ordering::Relaxed);
+    // SAFETY: it ends this process and nothing else.
+    unsafe { libc::_exit(127) }
+}
+
+/// The signals that may be at something else than their defaults here, now or later: those that people and the system
+/// send, and of the others those that whoever started us ignores.
+fn altered() -> &'static [c_int] {
+    static ALTERED: OnceLock<Vec<c_int>> = OnceLock::new();
+    let ignored = |signal: &c_int| {
+        let mut found = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: with no new action it only fills in the one that is there; all zeroes are one too.
+        unsafe {
+            libc::sigaction(*signal, ptr::null(), found.as_mut_ptr());
+            found.assume_init().sa_sigaction == libc::SIG_IGN
+        }
+    };
+    ALTERED.get_or_init(|| {
+        let settable = |signal: &c_int| ![libc::SIGKILL, libc::SIGSTOP].contains(signal);
+        let others = (libc::SIGRTMIN()..=libc::SIGRTMAX()).filter(ignored);
+        (1..=libc::SIGSYS).filter(settable).chain(others).collect()
+    })
+}
+
+/// As long as it lives, no signal reaches this thread.
+struct Quiet(libc::sigset_t);
+
+impl Quiet {
+    fn new() -> io::Result<Self> {
+        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+        let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: the first call initializes the whole set; the second reads it and fills in the other.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            check(libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()))?;
+            Ok(Self(before.assume_init()))
+        }
+    }
+}
+
+impl Drop for Quiet {
     fn drop(&mut self) {
-        // SAFETY: initialized in `new`, destroyed once.
-        unsafe { libc::posix_spawnattr_destroy(&raw mut self.0) };
+        // SAFETY: it sets the mask that this thread had.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
     }
 }
 
@@ -247,8 +317,8 @@ mod tests {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let argv = ["sh", "-c", code].map(|text| CString::new(text).unwrap());
         let descriptors = [(write.as_fd(), 8), (write.as_fd(), 1)];
-        let pid = spawn(Spawn { program: c"/bin/sh", argv: &argv, env: &[c"A=1"], dir, descriptors: &descriptors });
-        let status = end(pid.unwrap()).exit_status();
+        let started = spawn(Spawn { program: c"/bin/sh", argv: &argv, env: &[c"A=1"], dir, descriptors: &descriptors });
+        let status = end(started.unwrap().pid).exit_status();
         drop(write);
         let mut text = String::new();
         File::from(read).read_to_string(&mut text).unwrap();

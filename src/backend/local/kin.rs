@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 
 use crate::event::Leak;
-use crate::sys::{self, Target};
+use crate::sys::{self, Started, Target};
 
 /// The variable that every process of a step inherits.
 pub(super) const COOKIE: &str = "MSTREAM_STEP";
@@ -55,11 +55,11 @@ pub(super) fn adopt_orphans() {
 }
 
 /// Starts a process through `spawn` and enters it in the list, as one act.
-pub(super) fn lead(spawn: impl FnOnce() -> io::Result<u32>) -> io::Result<u32> {
+pub(super) fn lead(spawn: impl FnOnce() -> io::Result<Started>) -> io::Result<Started> {
     let mut leaders = leaders();
-    let pid = spawn()?;
-    leaders.insert(pid);
-    Ok(pid)
+    let started = spawn()?;
+    leaders.insert(started.pid);
+    Ok(started)
 }
 
 /// How a process of ours ended, if it has; it is then forgotten.

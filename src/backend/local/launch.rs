@@ -17,13 +17,15 @@ use super::pump::Pump;
 use crate::backend::Job;
 use crate::code::{HOLD_FD, SCRIPT_FD};
 use crate::event::Channel;
-use crate::sys::{self, Spawn};
+use crate::sys::{self, Spawn, Started};
 
 /// A process that has just been started.
 #[derive(Debug)]
 pub(super) struct Launched {
     /// Its id, and that of its session and group.
     pub(super) pid: u32,
+    /// Readable once it has ended.
+    pub(super) end: OwnedFd,
     /// Who belongs to it.
     pub(super) claim: Claim,
     pub(super) stdout: Pump,
@@ -44,9 +46,10 @@ pub(super) fn launch(local: &Local, job: &Job) -> Result<Launched, String> {
     descriptors.extend(hold.iter().map(|(_, theirs)| (theirs.as_fd(), HOLD_FD)));
     descriptors.extend(script.iter().map(|file| (file.as_fd(), SCRIPT_FD)));
     let cookie = local.cookie();
-    let pid = start(local, job, &cookie, &descriptors)?;
+    let Started { pid, end } = start(local, job, &cookie, &descriptors)?;
     Ok(Launched {
         pid,
+        end,
         claim: Claim::Step { leader: pid, cookie: cookie.into_bytes(), pipes: Vec::new() },
         stdout: Pump::new(Channel::Stdout, stdout.ours, job.capture),
         stderr: Pump::new(Channel::Stderr, stderr.ours, job.capture),
@@ -54,7 +57,7 @@ pub(super) fn launch(local: &Local, job: &Job) -> Result<Launched, String> {
     })
 }
 
-fn start(local: &Local, job: &Job, cookie: &CString, descriptors: &[(BorrowedFd<'_>, i32)]) -> Result<u32, String> {
+fn start(local: &Local, job: &Job, cookie: &CString, descriptors: &[(BorrowedFd<'_>, i32)]) -> Result<Started, String> {
     let dir = folder(local, job);
     let c_dir = CString::new(dir.as_os_str().as_bytes()).map_err(|_| nul("the folder"))?;
     let mut added = Vec::with_capacity(job.command.env.len() + 1);
@@ -69,7 +72,7 @@ fn start(local: &Local, job: &Job, cookie: &CString, descriptors: &[(BorrowedFd<
         let (program, argv) = words(local, job, path)?;
         let spawn = Spawn { program: &program, argv: &argv, env: &env, dir: Some(&c_dir), descriptors };
         match lead(|| sys::spawn(spawn)) {
-            Ok(pid) => return Ok(pid),
+            Ok(started) => return Ok(started),
             // A program that was found before may have moved since.
             Err(error) if error.kind() == io::ErrorKind::NotFound && std::mem::take(&mut again) => {
                 local.environment.forget();
@@ -136,6 +139,7 @@ fn refused(program: &CString, dir: &Path, error: &io::Error) -> String {
         Some(libc::ENOENT) => format!("`{program}` does not exist"),
         Some(libc::EACCES) => format!("`{program}` may not be executed, or the folder {} not entered", dir.display()),
         Some(libc::ENOEXEC) => format!("`{program}` is no program: it has no `#!` line and no known format"),
+        Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM) => no_room(error),
         Some(libc::E2BIG) => format!("`{program}` cannot be started: its arguments and environment are too long"),
         _ => format!("`{program}` cannot be started: {error}"),
     }

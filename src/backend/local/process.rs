@@ -8,7 +8,6 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -41,10 +40,10 @@ pub(super) async fn live(local: &Local, job: Job, mut orders: watch::Receiver<Or
     let exit = match told.stop {
         Stop::No => match launch::launch(local, &job) {
             Ok(launched) => {
-                let Launched { pid, claim, stdout, stderr, hold } = launched;
+                let Launched { pid, end, claim, stdout, stderr, hold } = launched;
                 let guard = Guard { pid, claim, over: false };
                 let mut life = Life { guard, pumps: Pumps { stdout, stderr }, hold, stop: Stop::No, orders, voice };
-                let end = watch(pid);
+                let end = sys::watch(end).map_err(|(_, error)| error);
                 local.spares.tidy();
                 life.run(told.released, &job, end.as_ref()).await;
                 local.spares.ended(Used { _pumps: life.pumps, _end: end.ok() });
@@ -281,12 +280,6 @@ pub(super) async fn exterminate(claim: &Claim) -> Vec<kin::Process> {
         }
         sleep(Duration::from_millis(1)).await;
     }
-}
-
-/// Something to wait for the end of a process with.
-fn watch(pid: u32) -> std::io::Result<AsyncFd<OwnedFd>> {
-    let pid = Pid::from_raw(pid.cast_signed()).ok_or(rustix::io::Errno::SRCH)?;
-    sys::watch(pidfd_open(pid, PidfdFlags::empty())?).map_err(|(_, error)| error)
 }
 
 /// Waits until a held process waits to be let go, or has had the time to.
