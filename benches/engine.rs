@@ -12,7 +12,7 @@ use mstream::diagnostic::Span;
 use mstream::engine::{Action, End, Engine, Input, Limits};
 use mstream::event::{Event, Exit};
 use mstream::plan::{Barrier, BarrierId, Code, CodeId, InterpreterId, Plan, Step, StepId, StepKind, Stream};
-use mstream::scenario::{Arena, StreamId};
+use mstream::scenario::{Arena, Bound, Layer, StreamId};
 
 /// How many parties are measured in all, for each size.
 const PARTIES: usize = 1_000_000;
@@ -163,6 +163,7 @@ fn place(index: u32, steps: u32) -> Stream {
     Stream {
         name: format!("s{index}").into(),
         kind: "local".into(),
+        bound: Bound { layer: Layer::BuiltIn, span: None },
         keys: Vec::new(),
         host: None,
         index: i64::from(index),

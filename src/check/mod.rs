@@ -31,7 +31,7 @@ pub fn check(path: &Path, settings: &Settings, read: &mut Read<'_>) -> io::Resul
     let (mut loaded, mut problems) = load(path, read, &mut sources)?;
     let unread = Unread::new(&problems, &sources);
     let allows = std::mem::take(&mut loaded.allows);
-    let (scenario, found) = resolve(loaded, settings);
+    let (scenario, found) = resolve(loaded, settings, &mut sources);
     let mut meaning = found;
     let mut draft = draft(&scenario);
     meaning.append(&mut draft.problems);

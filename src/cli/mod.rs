@@ -10,6 +10,7 @@ mod graph;
 mod journal;
 mod outlet;
 mod secrets;
+mod streams;
 mod view;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -54,6 +55,8 @@ enum Command {
     /// The plan as a graph.
     #[command(subcommand)]
     Graph(graph::Graph),
+    /// Where each stream is, and who says so.
+    Streams(streams::Streams),
     /// What a diagnostic code means.
     Explain(explain::Explain),
 }
@@ -87,8 +90,8 @@ struct Inputs {
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     param: Vec<(String, String)>,
     /// Bind a stream, whatever the scenario says.
-    #[arg(long, value_name = "NAME=URI", value_parser = pair)]
-    stream: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=URI")]
+    stream: Vec<String>,
 }
 
 impl Inputs {
@@ -127,6 +130,7 @@ fn dispatch(cli: &Cli) -> u8 {
         Command::Exec(exec) => exec::exec(exec, &console),
         Command::Check(check) => check::check(check, &console),
         Command::Graph(graph) => graph::graph(graph, &console),
+        Command::Streams(it) => streams::streams(it, &console),
         Command::Explain(explain) => explain::explain(explain),
     }
 }

@@ -33,6 +33,8 @@ pub(super) fn secrets(plan: &Plan, file: Option<&Path>) -> Result<Secrets, Strin
             None => missing.push(format!("`{name}`")),
         }
     }
+    // Those that stand in a file of parameters are no less secret.
+    found.extend(plan.passwords());
     if missing.is_empty() {
         return Ok(found);
     }

@@ -107,6 +107,7 @@ catalogue! {
     HardcodedCredential "MS402" "hardcoded-credential" Warning;
     HostKeyCheckOff "MS405" "host-key-check-off" Error;
     PrivilegedContainer "MS409" "privileged-container" Warning;
+    OptionNotForBackend "MS602" "option-not-for-backend" Error;
     UnusedAllow "MS901" "unused-allow" Warning;
     UnknownCode "MS902" "unknown-code" Warning;
 }

@@ -82,6 +82,14 @@ impl Sources {
         (0..).map(FileId).zip(&self.files)
     }
 
+    /// From now on what stands at `span` is shown as asterisks. Places stay what they are.
+    pub fn hide(&mut self, span: Span) {
+        let Some(file) = self.files.get_mut(span.file.0 as usize) else { return };
+        let Some(secret) = file.text.get(span.range()) else { return };
+        let stars = secret.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect::<String>();
+        file.text = [&file.text[..span.range().start], &stars, &file.text[span.range().end..]].concat().into();
+    }
+
     /// What was written at `span`.
     pub fn text(&self, span: Span) -> &str {
         self.file(span.file).text.get(span.range()).unwrap_or_default()

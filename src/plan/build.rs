@@ -10,7 +10,7 @@ use super::deadlock;
 use super::meet::Meetings;
 use super::{CodeId, Extra, HandleId, Interpreter, InterpreterId, Need, Plan, Step, StepId, StepKind, Stream, ValueId};
 use crate::diagnostic::{Code, Diagnostic, Span, similar};
-use crate::scenario::{Arena, Id as _, Scenario, StreamId};
+use crate::scenario::{Arena, Bound, Id as _, Layer, Scenario, StreamId};
 use crate::syntax::ast::Block;
 
 /// Spells out a scenario.
@@ -249,7 +249,8 @@ impl<'a> Builder<'a> {
         let scenario = self.scenario;
         let it = &scenario.streams[id];
         let mut cursor = Cursor::new(id);
-        let keys = it.keys.iter().map(|(name, value)| (name.node.clone(), self.expr(value, &mut cursor))).collect();
+        let keys =
+            it.binding.keys.iter().map(|(name, value)| (name.node.clone(), self.expr(value, &mut cursor))).collect();
         cursor.needs.clear();
         let first = self.next();
         for block in std::mem::take(&mut self.blocks[id.index()]) {
@@ -262,7 +263,8 @@ impl<'a> Builder<'a> {
         let end = self.next();
         self.plan.streams.push(Stream {
             name: it.name.clone(),
-            kind: it.kind.clone(),
+            kind: it.binding.kind.clone(),
+            bound: it.binding.bound,
             host: self.host(id),
             keys,
             index: it.index,
@@ -293,6 +295,7 @@ impl<'a> Builder<'a> {
         self.plan.streams.push(Stream {
             name: "finally".into(),
             kind: "local".into(),
+            bound: Bound { layer: Layer::BuiltIn, span: None },
             keys: Vec::new(),
             host: Some(LOCAL_HOST.into()),
             index: -1,
@@ -306,7 +309,7 @@ impl<'a> Builder<'a> {
     /// The address of a stream where it is known beforehand. What a name stands for, the configuration of `ssh` says
     /// when the stream is opened.
     pub(super) fn host(&self, stream: StreamId) -> Option<Arc<str>> {
-        let it = &self.scenario.streams[stream];
+        let it = &self.scenario.streams[stream].binding;
         match &*it.kind {
             "local" => Some(LOCAL_HOST.into()),
             "ssh" => {

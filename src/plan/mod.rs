@@ -30,7 +30,7 @@ pub use options::SIGNALS;
 
 use crate::code::Interpreter;
 use crate::diagnostic::Span;
-use crate::scenario::{Arena, StreamId, id};
+use crate::scenario::{Arena, Bound, StreamId, id};
 
 id! {
     /// A step. The steps of one stream stand side by side: the next one has the next id.
@@ -97,6 +97,8 @@ pub struct Stream {
     pub name: Arc<str>,
     /// What opens it: `local`, `ssh`, `docker`.
     pub kind: Arc<str>,
+    /// Where its kind and its keys come from.
+    pub bound: Bound,
     /// Its keys, in order.
     pub keys: Vec<(Arc<str>, Expr)>,
     /// Its address where it is known beforehand; of others once they are open.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 
 use super::{Code, Expr, Plan, Probe};
+use crate::syntax::Value;
 
 impl Plan {
     /// The names in all `secret("NAME")`, each once.
@@ -30,6 +31,17 @@ impl Plan {
             stream.keys.iter().for_each(|(_, value)| note(value));
         }
         names
+    }
+
+    /// The passwords that stand in keys of streams as they are, each under a name that says where.
+    pub fn passwords(&self) -> impl Iterator<Item = (Arc<str>, Value)> {
+        self.streams.values().flat_map(|stream| {
+            let known = stream.keys.iter().filter(|(key, _)| &**key == "password");
+            known.filter_map(|(_, value)| {
+                let password = value.as_constant()?.clone();
+                Some((format!("the password of {}", stream.name).into(), password))
+            })
+        })
     }
 }
 

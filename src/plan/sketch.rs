@@ -20,7 +20,7 @@ use super::{
 use crate::code::{Dialect, Interpreter};
 use crate::diagnostic::{FileId, Span};
 use crate::plan::{InterpreterId, Options};
-use crate::scenario::{Arena, StreamId};
+use crate::scenario::{Arena, Bound, Layer, StreamId};
 use crate::syntax::Value;
 use crate::syntax::ast::Operator;
 
@@ -374,6 +374,7 @@ fn place(name: &str, id: StreamId, timeline: Range<StepId>, cleanup: Range<StepI
     Stream {
         name: name.into(),
         kind: "local".into(),
+        bound: Bound { layer: Layer::BuiltIn, span: None },
         keys: Vec::new(),
         host: Some("localhost".into()),
         index: i64::from(id.0),

@@ -1,13 +1,90 @@
 //! What the keys of a stream may say. `check` asks it of what is written, a backend of what a run has made of it.
 
-use super::streams::KINDS;
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, similar};
 use crate::syntax::Value;
+
+/// The kinds of streams, each with the keys it has and what they take.
+const KINDS: &[(&str, &[(&str, Takes)])] = &[
+    ("local", &[("dir", Takes::Path), ("user", Takes::Name(".-_@+$\\"))]),
+    (
+        "ssh",
+        &[
+            ("host", Takes::Name(":.-_%")),
+            ("user", Takes::Name(".-_@+$\\")),
+            ("port", Takes::Port),
+            ("key", Takes::Path),
+            ("password", Takes::Secret),
+            ("config", Takes::Path),
+            ("known_hosts", Takes::Path),
+            ("host_key", Takes::HostKey),
+            ("jump", Takes::Name(":.-_%@,[]")),
+        ],
+    ),
+    (
+        "docker",
+        &[
+            ("image", Takes::Name(":.-_/@")),
+            ("container", Takes::Name(".-_")),
+            ("create", Takes::Flag),
+            ("remove", Takes::Word(&["always", "on_success", "never"])),
+            ("pull", Takes::Word(&["missing", "never", "always"])),
+            ("env", Takes::Map),
+            ("volumes", Takes::Volumes),
+            ("network", Takes::Text),
+            ("user", Takes::Name(".-_:")),
+            ("dir", Takes::Text),
+            ("command", Takes::Command),
+            ("init", Takes::Flag),
+            ("memory", Takes::Size),
+            ("cpus", Takes::Number),
+            ("cap_add", Takes::Texts),
+            ("privileged", Takes::Flag),
+        ],
+    ),
+];
+
+/// The kind that `name` means: its own name or another one for it.
+pub(super) fn kind(name: &str) -> Option<&'static str> {
+    let name = match name {
+        "localhost" => "local",
+        "remote" => "ssh",
+        other => other,
+    };
+    KINDS.iter().map(|(kind, _)| *kind).find(|kind| *kind == name)
+}
+
+/// Adds the kind that was probably meant, else all of them.
+pub(super) fn near_kind(problem: Diagnostic, name: &str) -> Diagnostic {
+    let kinds = KINDS.iter().map(|(kind, _)| *kind);
+    match similar(name, kinds.clone()) {
+        Some(_) => problem.near("kind", name, kinds),
+        None => problem.help("the kinds are: local, ssh, docker"),
+    }
+}
+
+/// The keys of a kind, in order.
+pub(super) fn of_kind(kind: &str) -> impl Iterator<Item = &'static str> + Clone {
+    takes(kind).iter().map(|(key, _)| *key)
+}
+
+/// The kinds that have this key.
+pub(super) fn kinds_with(key: &str) -> impl Iterator<Item = &'static str> {
+    KINDS.iter().filter(move |(_, keys)| keys.iter().any(|(name, _)| *name == key)).map(|(kind, _)| *kind)
+}
+
+fn takes(kind: &str) -> &'static [(&'static str, Takes)] {
+    KINDS.iter().find(|(name, _)| *name == kind).map_or(&[], |(_, keys)| *keys)
+}
 
 /// What a key takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Takes {
+enum Takes {
     /// Any text.
     Text,
+    /// Any text, which no message may show.
+    Secret,
     /// Letters, digits and these signs: never an option, more than one word, or code.
     Name(&'static str),
     /// A path.
@@ -22,6 +99,8 @@ pub(super) enum Takes {
     HostKey,
     /// A text, or a list of them.
     Texts,
+    /// A list of words, or a text for `sh -c`.
+    Command,
     /// A map from names to values.
     Map,
     /// A list of `"from:to"`, or a map.
@@ -34,14 +113,14 @@ pub(super) enum Takes {
 
 /// Checks the value of a key; the error in words. Of a key that the kind does not have, nothing is said here.
 pub fn check(kind: &str, key: &str, value: &Value) -> Result<(), String> {
-    let keys = KINDS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, keys)| keys);
-    let Some((_, takes)) = keys.iter().find(|(name, _)| *name == key) else { return Ok(()) };
+    let Some((_, takes)) = takes(kind).iter().find(|(name, _)| *name == key) else { return Ok(()) };
     let text = value.to_string();
     let wrong = |what: &str| Err(format!("`{key}` takes {what}, and not `{text}`"));
     let plain = is_plain(value);
     match takes {
-        Takes::Text if plain && !text.is_empty() && !text.contains('\0') => Ok(()),
+        Takes::Text | Takes::Secret if plain && !text.is_empty() && !text.contains('\0') => Ok(()),
         Takes::Text => wrong("a text"),
+        Takes::Secret => Err(format!("`{key}` takes a text")),
         Takes::Name(signs) if plain && is_name(&text, signs) => Ok(()),
         Takes::Name(_) => Err(format!("`{text}` cannot be the `{key}` of {}", article(kind))),
         Takes::Path if plain && !text.is_empty() && !text.contains(['"', '\n', '\0']) => Ok(()),
@@ -56,8 +135,10 @@ pub fn check(kind: &str, key: &str, value: &Value) -> Result<(), String> {
         Takes::HostKey => {
             Err(format!("`{key}` is \"yes\" or \"accept-new\", and not \"{text}\": host keys are always checked"))
         }
-        Takes::Texts if plain || matches!(value, Value::List(items) if items.iter().all(is_plain)) => Ok(()),
-        Takes::Texts => wrong("a text or a list of texts"),
+        Takes::Texts | Takes::Command if plain || matches!(value, Value::List(items) if items.iter().all(is_plain)) => {
+            Ok(())
+        }
+        Takes::Texts | Takes::Command => wrong("a text or a list of texts"),
         Takes::Map if matches!(value, Value::Map(_)) => Ok(()),
         Takes::Map => wrong("a map: `{ NAME = value }`"),
         Takes::Volumes => match value {
@@ -80,6 +161,51 @@ pub fn check(kind: &str, key: &str, value: &Value) -> Result<(), String> {
         Takes::Number if number(value).is_some() => Ok(()),
         Takes::Number => wrong("a number above 0"),
     }
+}
+
+/// The one form of a value that can be written in several ways: `yes` and `true`, `"64m"` and `64MiB`. Of a value that
+/// [`check`] refuses it is the value itself.
+pub(super) fn canonical(kind: &str, key: &str, value: &Value) -> Value {
+    let text = |value: &Value| Value::Text(value.to_string().into());
+    let Some((_, takes)) = takes(kind).iter().find(|(name, _)| *name == key) else { return value.clone() };
+    let found = match takes {
+        Takes::Flag => flag(value).map(Value::Bool),
+        Takes::Port => value.to_string().parse().ok().map(Value::Int),
+        Takes::Size => size(value).map(Value::Size),
+        Takes::Number => number(value).map(Value::Float),
+        Takes::HostKey if is_plain(value) && value.to_string() != "accept-new" => Some(Value::Text("yes".into())),
+        Takes::Text | Takes::Secret | Takes::Name(_) | Takes::Path | Takes::Word(_) | Takes::HostKey
+            if is_plain(value) =>
+        {
+            Some(text(value))
+        }
+        Takes::Texts | Takes::Volumes if is_plain(value) => Some(Value::List([text(value)].into())),
+        Takes::Volumes => match value {
+            Value::Map(map) => Some(Value::List(
+                map.iter().map(|(from, to)| Value::Text(format!("{from}:{to}").into())).collect::<Arc<[Value]>>(),
+            )),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Duration(_)
+            | Value::Size(_)
+            | Value::Text(_)
+            | Value::Bytes(_)
+            | Value::Regex(_)
+            | Value::List(_) => None,
+        },
+        Takes::Text
+        | Takes::Secret
+        | Takes::Name(_)
+        | Takes::Path
+        | Takes::Word(_)
+        | Takes::HostKey
+        | Takes::Texts
+        | Takes::Command
+        | Takes::Map => None,
+    };
+    found.filter(|_| check(kind, key, value).is_ok()).unwrap_or_else(|| value.clone())
 }
 
 /// What `create = yes` says: `true`, `false`, or nothing that this is.

@@ -1,11 +1,15 @@
 //! A scenario as written, with its streams resolved: declarations collected, imports joined, selectors chosen.
 
 mod arena;
+mod binding;
 pub mod keys;
 mod load;
+mod outside;
 mod params;
 mod select;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod uri;
 
 use std::collections::HashMap;
@@ -13,11 +17,13 @@ use std::sync::Arc;
 
 pub(crate) use arena::id;
 pub use arena::{Arena, Id};
+pub use binding::{Binding, Bound, Layer};
 use indexmap::IndexMap;
 pub use load::{Loaded, Read, load};
 
+use self::outside::Outside;
 use crate::code::{Dialect, Interpreter};
-use crate::diagnostic::{Code, Diagnostic, Span, similar};
+use crate::diagnostic::{Code, Diagnostic, Sources, Span, similar};
 use crate::syntax::Value;
 use crate::syntax::ast::{self, Block, Expr, ExprKind, Item, Name, Task};
 
@@ -92,10 +98,8 @@ pub struct On {
 pub struct Stream {
     /// Its name: `web`, `client-3`.
     pub name: Arc<str>,
-    /// What opens it.
-    pub kind: Arc<str>,
-    /// Its keys, in order.
-    pub keys: Vec<(Name, Expr)>,
+    /// What opens it, and how.
+    pub binding: Arc<Binding>,
     /// The number in the brackets of its fleet, else its position.
     pub index: i64,
     /// Where it was declared, or first used.
@@ -110,11 +114,12 @@ pub struct Settings {
     /// `-p NAME=VALUE`, in order.
     pub params: Vec<(String, String)>,
     /// `--stream NAME=URI`, in order.
-    pub streams: Vec<(String, String)>,
+    pub streams: Vec<String>,
 }
 
-/// Resolves the items of all files. The scenario is whole only where no error comes with it.
-pub fn resolve(loaded: Loaded, settings: &Settings) -> (Scenario, Vec<Diagnostic>) {
+/// Resolves the items of all files. The scenario is whole only where no error comes with it. What the command line says
+/// becomes a source.
+pub fn resolve(loaded: Loaded, settings: &Settings, sources: &mut Sources) -> (Scenario, Vec<Diagnostic>) {
     let mut resolver = Resolver {
         scenario: Scenario {
             title: loaded.title,
@@ -125,10 +130,15 @@ pub fn resolve(loaded: Loaded, settings: &Settings) -> (Scenario, Vec<Diagnostic
         problems: Vec::new(),
         places: IndexMap::new(),
         strict: false,
-        default: "local".into(),
+        default: None,
+        default_binding: None,
+        outside: Outside::default(),
+        sources,
     };
+    resolver.outside(settings);
     resolver.declare(&loaded.items, settings);
     resolver.blocks(loaded.items);
+    resolver.unknown_targets();
     resolver.unknown_settings(settings);
     (resolver.scenario, resolver.problems)
 }
@@ -148,16 +158,21 @@ fn built_in() -> IndexMap<Arc<str>, Interpreter> {
 }
 
 /// The state of [`resolve`].
-struct Resolver {
+struct Resolver<'a> {
     scenario: Scenario,
     problems: Vec<Diagnostic>,
     /// Where each name was declared, under what kind of thing it is.
     places: IndexMap<(&'static str, Arc<str>), Span>,
     strict: bool,
-    default: Arc<str>,
+    /// `set default_stream`
+    default: Option<Expr>,
+    /// What became of it, once a stream came from it.
+    default_binding: Option<Arc<Binding>>,
+    outside: Outside,
+    sources: &'a mut Sources,
 }
 
-impl Resolver {
+impl Resolver<'_> {
     /// Collects everything but the blocks, so that the order of declarations does not matter.
     fn declare(&mut self, items: &[Item], settings: &Settings) {
         for item in items {
@@ -173,7 +188,7 @@ impl Resolver {
     fn declaration(&mut self, item: &Item, settings: &Settings) {
         match item {
             Item::Scenario(title) => self.scenario.title = title.node.clone(),
-            Item::Stream(stream) => self.stream(stream, settings),
+            Item::Stream(stream) => self.stream(stream),
             Item::Interpreter(name, command) => self.interpreter(name, command),
             Item::Param(param) => self.param(param, settings),
             Item::Barrier(name, parties) => {
@@ -217,7 +232,7 @@ impl Resolver {
     fn set(&mut self, name: &Name, value: &Expr) {
         match (&*name.node, &value.kind) {
             ("strict", ExprKind::Literal(Value::Bool(strict))) => self.strict = *strict,
-            ("default_stream", ExprKind::Literal(Value::Text(uri))) => self.default = uri.clone(),
+            ("default_stream", ExprKind::Literal(Value::Text(_))) => self.default = Some(value.clone()),
             ("max_steps", ExprKind::Literal(Value::Int(count))) if *count > 0 => {
                 self.scenario.max_steps = usize::try_from(*count).unwrap_or(usize::MAX);
             }

@@ -17,7 +17,7 @@ const TYPES: &[(&str, &str)] = &[
     ("map", "a map"),
 ];
 
-impl Resolver {
+impl Resolver<'_> {
     pub(super) fn param(&mut self, param: &Param, settings: &Settings) {
         if !self.fresh("param", &param.name) {
             return;

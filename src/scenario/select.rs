@@ -6,7 +6,7 @@ use super::{Id as _, Resolver, StreamId};
 use crate::diagnostic::{Code, Diagnostic, Span};
 use crate::syntax::ast::{Pick, PickKind, Selector};
 
-impl Resolver {
+impl Resolver<'_> {
     /// The streams of a selector, in order of definition, each once.
     pub(super) fn select(&mut self, selector: &Selector) -> Vec<StreamId> {
         let mut chosen: Vec<StreamId> = selector.picks.iter().flat_map(|pick| self.pick(pick, true)).collect();
@@ -89,7 +89,7 @@ impl Resolver {
     }
 
     /// What exists, in a few words.
-    fn existing(&self) -> String {
+    pub(super) fn existing(&self) -> String {
         let single = self
             .scenario
             .streams

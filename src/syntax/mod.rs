@@ -18,6 +18,8 @@ mod value;
 
 pub use value::{Value, duration};
 
+use std::ops::Range;
+
 use crate::diagnostic::{Diagnostic, FileId, Sources};
 use parser::Parser;
 
@@ -48,6 +50,22 @@ pub fn parse_expression(id: FileId, sources: &Sources) -> Result<ast::Expr, Vec<
     let (_, mut problems) = parser.finish();
     match read {
         Ok(expr) if problems.is_empty() => Ok(expr),
+        Ok(_) => Err(problems),
+        Err(problem) => {
+            problems.insert(0, *problem);
+            Err(problems)
+        }
+    }
+}
+
+/// Reads a piece of a source, on one line, as text with holes: a value in a file of another kind, or on the command line.
+pub fn parse_line(id: FileId, range: Range<usize>, sources: &Sources) -> Result<ast::Text, Vec<Diagnostic>> {
+    let text = sources.file(id).text();
+    let mut parser = Parser::new(id, text, Vec::new());
+    let read = parser.line_text(range);
+    let (_, mut problems) = parser.finish();
+    match read {
+        Ok(line) if problems.is_empty() => Ok(line),
         Ok(_) => Err(problems),
         Err(problem) => {
             problems.insert(0, *problem);
