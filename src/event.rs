@@ -120,6 +120,8 @@ pub enum Exit {
     Status(i32),
     /// By a signal.
     Signal(i32),
+    /// There was no memory left where it ran, and the system killed a process there; its status all the same.
+    OutOfMemory(i32),
     /// It never ran: the interpreter, the program or the folder is missing. A fault of the surroundings.
     NotStarted(Arc<str>),
     /// It was not even tried: what it needs is not there, or cannot travel. A fault of the step itself.

@@ -17,7 +17,9 @@ impl Turn<'_> {
             Exit::Status(0) if expected.is_empty() => Outcome::Passed,
             Exit::Status(status) if expected.contains(status) => Outcome::Passed,
             Exit::Lost(words) => Outcome::Lost(Arc::clone(words)),
-            Exit::Status(_) | Exit::Signal(_) | Exit::NotStarted(_) => Outcome::Failed(Reason::Exit(exit.clone())),
+            Exit::Status(_) | Exit::Signal(_) | Exit::OutOfMemory(_) | Exit::NotStarted(_) => {
+                Outcome::Failed(Reason::Exit(exit.clone()))
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) enum Made {
 impl Made {
     pub(super) fn output(captured: Captured, exit: &Exit, duration: Duration) -> Self {
         let exit = match exit {
-            Exit::Status(status) => Some(i64::from(*status)),
+            Exit::Status(status) | Exit::OutOfMemory(status) => Some(i64::from(*status)),
             Exit::Signal(signal) => Some(128 + i64::from(*signal)),
             Exit::NotStarted(_) | Exit::Refused(_) | Exit::Lost(_) => None,
         };

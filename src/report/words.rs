@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::diagnostic::visible;
-use crate::event::{Cause, Exit, Fault, Outcome, Reason};
+use crate::event::{Cause, Exit, Fault, Leak, Outcome, Reason};
 use crate::syntax::Value;
 
 /// `180us`, `12ms`, `3.1s`, `41s`, `2m05s`, `1h02m`: as exact as people care for.
@@ -66,9 +66,20 @@ pub(super) fn exit(exit: &Exit) -> String {
         Exit::Status(status @ 129..=159) => format!("exit status {status} ({})", signal(status - 128)),
         Exit::Status(status) => format!("exit status {status}"),
         Exit::Signal(number) => format!("killed by {}", signal(*number)),
+        Exit::OutOfMemory(status) => {
+            format!("out of memory: a process was killed for it, {}", self::exit(&Exit::Status(*status)))
+        }
         Exit::NotStarted(why) => format!("not started: {}", visible::text(why)),
         Exit::Refused(why) => visible::text(why),
         Exit::Lost(why) => format!("lost: {}", visible::text(why)),
+    }
+}
+
+/// What was left behind: a process, or something else in words.
+pub(super) fn leak(leak: &Leak) -> String {
+    match leak.pid {
+        0 => visible::text(&leak.command),
+        pid => format!("process {pid}, {}", visible::text(&leak.command)),
     }
 }
 
@@ -157,6 +168,8 @@ mod tests {
         );
         assert_eq!(exit(&Exit::Status(139)), "exit status 139 (SIGSEGV)");
         assert_eq!(exit(&Exit::Signal(11)), "killed by SIGSEGV");
+        let words = "out of memory: a process was killed for it, exit status 137 (SIGKILL)";
+        assert_eq!(exit(&Exit::OutOfMemory(137)), words);
         assert_eq!(exit(&Exit::Status(255)), "exit status 255");
     }
 }

@@ -126,6 +126,7 @@ async fn try_code(session: &Arc<dyn Session>, job: &Job, limit: Duration) -> Opt
         Ok(Some(Exit::Status(0))) => None,
         Ok(Some(Exit::Status(status))) => Some(format!("the probe ended with status {status}")),
         Ok(Some(Exit::Signal(signal))) => Some(format!("the probe was ended by signal {signal}")),
+        Ok(Some(Exit::OutOfMemory(_))) => Some("there was no memory left for the probe".to_owned()),
         Ok(Some(Exit::NotStarted(words) | Exit::Refused(words) | Exit::Lost(words))) => {
             Some(format!("the probe could not run: {words}"))
         }

@@ -212,12 +212,31 @@ fn a_container_that_is_killed_is_blamed_and_only_for_those_who_needed_it() {
 }
 
 #[test]
-fn a_step_that_takes_too_much_memory_is_killed() {
+fn a_step_that_takes_too_much_memory_fails_whatever_its_status() {
     let engine = Engine::get();
     let text = "stream box = docker(image = \"IMAGE\", memory = 16MiB)\n\
                 on box {\n  let big = shell(may_fail = true) \"head -c 200000000 /dev/zero | sort\"\n  \
-                expect big.exit == 137\n}\n";
-    expect(&engine, text, 0, &[]);
+                expect big.exit == 137\n  $ true\n  $ head -c 200000000 /dev/zero | sort | cat\n}\n";
+    let words = "out of memory: a process was killed for it, exit status 0";
+    expect(&engine, text, 1, &[words]);
+}
+
+#[test]
+fn a_container_of_the_same_name_is_not_ours_to_remove() {
+    let engine = Engine::get();
+    let name = format!("mstream-test-{}-taken", std::process::id());
+    let theirs = Theirs::run(&engine, &["--name", &name]);
+    for create in ["", ", create = true"] {
+        let text =
+            format!("stream box = docker(image = \"IMAGE\", container = \"{name}\"{create})\non box {{ $ true }}\n");
+        expect(&engine, &text, 3, &["is already in use", "`create = false` uses the one that is there"]);
+        assert_eq!(engine.says(&["inspect", "-f", "{{.State.Running}}", &theirs.name]), "true");
+    }
+    let text = format!(
+        "stream box = docker(image = \"IMAGE\", container = \"{name}\", create = false)\non box {{ $ true }}\n"
+    );
+    expect(&engine, &text, 0, &[]);
+    assert_eq!(engine.says(&["inspect", "-f", "{{.State.Running}}", &theirs.name]), "true");
 }
 
 #[test]

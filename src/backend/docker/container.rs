@@ -146,7 +146,7 @@ impl Wanted {
                     Err(words) => {
                         // What did not even start is of no use to anybody.
                         let kept = Kept { remove: Remove::Always, ..kept };
-                        made.remove(docker, &kept, false).await;
+                        let _ = made.remove(docker, &kept, false).await;
                         Err(words)
                     }
                 }
@@ -229,11 +229,18 @@ impl Wanted {
         };
         made.note(&kept.name);
         let options = || CreateContainerOptionsBuilder::new().name(&kept.name).build();
-        docker.create_container(Some(options()), body.clone()).await.map_err(|error| failed(&error))?;
+        docker.create_container(Some(options()), body.clone()).await.map_err(|error| {
+            // Where the engine has answered, nothing was made; a container of that name is somebody else's.
+            if reason::is_answer(&error) {
+                made.strike(&kept.name);
+            }
+            failed(&error)
+        })?;
         match docker.start_container(&kept.name, None).await {
             // An engine without an init of its own: the command of the container is the first process then.
             Err(error) if self.init.is_none() && reason::of(&error).contains("-init") => {
-                made.remove(docker, &Kept { networked: false, remove: Remove::Always, ..kept.clone() }, false).await;
+                let again = Kept { networked: false, remove: Remove::Always, ..kept.clone() };
+                made.remove(docker, &again, false).await?;
                 if let Some(host) = &mut body.host_config {
                     host.init = Some(false);
                 }

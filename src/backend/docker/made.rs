@@ -5,17 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::NetworkCreateRequest;
+use bollard::errors::Error;
+use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use indexmap::IndexSet;
 use tokio::sync::Mutex as Turns;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Labels, reason};
 
 /// How often a container that is not there yet is looked for again: its making may still be on its way.
 const LOOKS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait for an engine that does not answer any more.
+const RETURN: Duration = Duration::from_secs(15);
 
 /// When a container that was made is removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +40,8 @@ pub(super) struct Kept {
 /// All that was made.
 #[derive(Debug, Default)]
 pub(super) struct Made {
+    /// The id of the run: what does not have its label is not ours.
+    run: Arc<str>,
     /// Tells names apart that look the same.
     numbers: AtomicUsize,
     containers: Arc<Mutex<IndexSet<String>>>,
@@ -53,6 +58,11 @@ struct Network {
 }
 
 impl Made {
+    /// Nothing yet, for that run.
+    pub(super) fn of(run: Arc<str>) -> Self {
+        Self { run, ..Self::default() }
+    }
+
     /// A number that nobody else has.
     pub(super) fn number(&self) -> usize {
         self.numbers.fetch_add(1, Ordering::Relaxed)
@@ -61,6 +71,15 @@ impl Made {
     /// Writes a container down, before it is made.
     pub(super) fn note(&self, name: &str) {
         self.names().insert(name.to_owned());
+    }
+
+    /// Crosses a container out that the engine has refused to make.
+    pub(super) fn strike(&self, name: &str) {
+        self.names().shift_remove(name);
+    }
+
+    fn is_noted(&self, name: &str) -> bool {
+        self.names().contains(name)
     }
 
     fn names(&self) -> std::sync::MutexGuard<'_, IndexSet<String>> {
@@ -92,17 +111,16 @@ impl Made {
         Ok(network.name.clone())
     }
 
-    /// Removes a container, and with the last one the network; or lets it be where it is to stay.
-    pub(super) async fn remove(&self, docker: &Docker, it: &Kept, passed: bool) {
+    /// Removes a container, and with the last one the network; or lets it be where it is to stay. The error says what is
+    /// left.
+    pub(super) async fn remove(&self, docker: &Docker, it: &Kept, passed: bool) -> Result<(), String> {
         let stays = match it.remove {
             Remove::Always => false,
             Remove::OnSuccess => !passed,
             Remove::Never => true,
         };
-        if !stays {
-            remove(docker, &it.name).await;
-        }
-        self.names().shift_remove(&it.name);
+        let gone = if !stays && self.is_noted(&it.name) { remove(docker, &it.name, &self.run).await } else { Ok(()) };
+        self.strike(&it.name);
         if it.networked {
             let mut network = self.network.lock().await;
             network.users = network.users.saturating_sub(1);
@@ -111,6 +129,7 @@ impl Made {
                 remove_network(docker, &network.name).await;
             }
         }
+        gone
     }
 
     /// Removes what is left, at the end of a run that did not get to it in order.
@@ -121,14 +140,14 @@ impl Made {
         if left.is_empty() && network.is_none() {
             return;
         }
-        let docker = docker.clone();
+        let (docker, run) = (docker.clone(), Arc::clone(&self.run));
         // On a thread of its own: this one may belong to a runtime already.
         let sweeping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let Ok(runtime) = runtime else { return };
             runtime.block_on(async {
                 for name in &left {
-                    remove(&docker, name).await;
+                    let _ = remove(&docker, name, &run).await;
                 }
                 if let Some(network) = network {
                     remove_network(&docker, &network).await;
@@ -139,17 +158,39 @@ impl Made {
     }
 }
 
-/// Removes a container with its volumes that have no name.
-async fn remove(docker: &Docker, name: &str) {
-    for _ in 0..LOOKS {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match docker.remove_container(name, Some(options)).await {
+/// Removes a container with its volumes that have no name, if this run has made it: another one may have the name that
+/// ours was to get. The error says why it may still be there.
+async fn remove(docker: &Docker, name: &str, run: &str) -> Result<(), String> {
+    let (mut looks, limit) = (LOOKS, Instant::now() + RETURN);
+    loop {
+        match removed(docker, name, run).await {
+            Ok(()) => return Ok(()),
+            Err(error) if reason::is_missing(&error) && looks == 0 => return Ok(()),
+            Err(error) if reason::is_missing(&error) => looks -= 1,
             // Somebody else is removing it.
-            Err(error) if reason::of(&error).contains("already in progress") => sleep(PAUSE).await,
-            Err(error) if reason::is_missing(&error) => sleep(PAUSE).await,
-            Ok(()) | Err(_) => return,
+            Err(error) if reason::of(&error).contains("already in progress") => {}
+            Err(error) if reason::is_answer(&error) || Instant::now() > limit => {
+                return Err(format!("the container {name} could not be removed: {}", reason::of(&error)));
+            }
+            // An engine that is started anew comes back.
+            Err(_) => sleep(PAUSE).await,
         }
+        sleep(PAUSE).await;
     }
+}
+
+async fn removed(docker: &Docker, name: &str, run: &str) -> Result<(), Error> {
+    let found = docker.inspect_container(name, None).await?;
+    if !is_of(&found, run) {
+        return Ok(());
+    }
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    docker.remove_container(&found.id.unwrap_or_else(|| name.to_owned()), Some(options)).await
+}
+
+fn is_of(found: &ContainerInspectResponse, run: &str) -> bool {
+    let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+    labels.and_then(|labels| labels.get("dev.mstream.run")).is_some_and(|of| of == run)
 }
 
 async fn remove_network(docker: &Docker, name: &str) {

@@ -49,7 +49,8 @@ pub struct Labels {
 impl DockerBackend {
     /// Streams in containers of the engine that is found with what is `known`.
     pub fn new(known: Known, labels: Labels, patience: Patience) -> Self {
-        let shared = Shared { known, patience, labels, docker: OnceCell::new(), made: Made::default() };
+        let made = Made::of(Arc::clone(&labels.run));
+        let shared = Shared { known, patience, labels, docker: OnceCell::new(), made };
         Self { shared: Arc::new(shared) }
     }
 }
@@ -88,7 +89,7 @@ impl Backend for DockerBackend {
                     let ended = !container::runs(docker, &container.id).await;
                     let words = if ended { container::ended_at_once(docker, &container.name).await } else { words };
                     if let Some(kept) = kept {
-                        shared.made.remove(docker, &kept, false).await;
+                        let _ = shared.made.remove(docker, &kept, false).await;
                     }
                     Err(words)
                 }
@@ -137,9 +138,10 @@ impl Session for Inside {
         Box::pin(async move {
             let Ok(docker) = shared.docker().await else { return far.close(passed).await };
             // In a container that has ended nothing is left.
-            let leaks = if container::runs(docker, &id).await { far.close(passed).await } else { Vec::new() };
+            let mut leaks = if container::runs(docker, &id).await { far.close(passed).await } else { Vec::new() };
             if let Some(kept) = kept {
-                shared.made.remove(docker, &kept, passed).await;
+                let left = shared.made.remove(docker, &kept, passed).await.err();
+                leaks.extend(left.map(|words| Leak { pid: 0, command: words.into() }));
             }
             leaks
         })

@@ -24,6 +24,11 @@ pub(super) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
 }
 
+/// Whether the engine has answered at all.
+pub(super) fn is_answer(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { .. })
+}
+
 pub(super) fn no_engine(address: &str, words: &str) -> String {
     let advice = if words.contains("ermission denied") {
         "This user may not use it: add the user to the group `docker`, or set DOCKER_HOST to an engine of its own"
@@ -51,8 +56,9 @@ pub(super) fn no_image(image: &str, words: &str) -> String {
 /// Why a container cannot be made or started.
 pub(super) fn not_started(name: &str, error: &Error) -> String {
     let words = of(error);
+    let words = words.trim_end_matches('.');
     let advice = if words.contains("is already in use") {
-        ". Another container has that name: remove it, or leave `container` out"
+        ". Leave `container` out, or name one that nobody has; `create = false` uses the one that is there"
     } else if words.contains("docker-init") || words.contains("catatonit") {
         ". The engine has no init: set `init = false`"
     } else if words.contains("executable file not found") {

@@ -12,7 +12,7 @@
 # Bash says that a signal has ended a job, and lets the last part of a pipe set variables, only where it is told to.
 [ "$BASH_VERSION" ] && { set +o posix; shopt -s lastpipe; }
 exec 3<&0 5>&2 6>&1 </dev/null 2>/dev/null
-_d= _h= _i= _s= _u= _R= _W=
+_d= _h= _i= _s= _u= _R= _W= _K= _k=
 [ "$_D" ] && _D=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/mstream-XXXXXX") && export MSTREAM_TMP="$_D"
 
 say() { printf '\036%s %s\n' "$_N" "$*" >&6; }
@@ -128,6 +128,10 @@ find() {
 }
 find setsid; _t=$_q
 
+# Where it is counted how many processes were killed here because there was no memory left: _K; how many: _k.
+for _q in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do [ -r "$_q" ] && _K=$_q; done
+starved() { [ "$_K" ] && while read -r _l _q; do case $_l in oom_kill) _k=$_q;; esac; done <"$_K"; }
+
 # Becomes the job: the function x sets its variables, _d is its folder, _h says whether it is held, _u whom it runs as,
 # _v the names of its variables.
 be() {
@@ -173,6 +177,8 @@ feed() {
 
 # Runs a job. It is over when nobody holds 7 any more, and nobody of its group is left.
 job() {
+  starved
+  _c=$_k
   if [ "$BASH_VERSION" ]; then
     feed "$@" 2>&1 | { _m=; while IFS= read -r _l; do _m=$_m$_l$_n; done; _m=${_m%"$_n"}; }
   else
@@ -182,6 +188,8 @@ job() {
   _p=${_m%%"$_n"*}; _g=${_m#*"$_n"}; _g=${_g%=*}
   case $_p in ''|*[!0-9]*) _p= _g=;; esac
   [ "$_g" ] && _g=s
+  starved
+  [ "$_k" = "$_c" ] || say O
   if [ "$_p" ] && kill -0 -"$_p"; then say G $_g; else end $_g; fi
 }
 

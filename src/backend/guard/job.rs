@@ -37,6 +37,7 @@ pub(super) async fn live(far: &Far, job: Job, mut orders: watch::Receiver<Orders
         job: &job,
         status: None,
         signalled: false,
+        starved: false,
         refused: None,
         released: false,
         stop: Stop::No,
@@ -113,6 +114,8 @@ struct Life<'a> {
     status: Option<i32>,
     /// Whether that was by a signal.
     signalled: bool,
+    /// Whether the system killed a process for want of memory while it ran.
+    starved: bool,
     /// Why it was not started.
     refused: Option<String>,
     released: bool,
@@ -219,6 +222,7 @@ impl Life<'_> {
                 self.stop_again();
             }
             b'W' => self.voice.tell(Told::Staged).await,
+            b'O' => self.starved = true,
             b'F' => self.refused = Some(words.into_owned()),
             b'X' => {
                 self.status = words.parse().ok();
@@ -305,6 +309,9 @@ impl Life<'_> {
             return Exit::NotStarted(words.into());
         }
         let Some(status) = self.status else { return Exit::Lost("the far end did not say how the step ended".into()) };
+        if self.starved {
+            return Exit::OutOfMemory(status);
+        }
         let signal = status - 128;
         // Not every shell tells every signal from a status: those that were sent are known.
         let sent = match self.stop {

@@ -196,7 +196,9 @@ async fn what_is_missing_is_said_and_is_no_status() {
     let stream = Stream::with(vec![("PATH".into(), "/usr/bin:/bin".into())]).await;
     let not_started = |heard: Heard| match heard.exit() {
         Exit::NotStarted(words) => words.replace(&stream.root.path().display().to_string(), "HERE"),
-        other @ (Exit::Status(_) | Exit::Signal(_) | Exit::Refused(_) | Exit::Lost(_)) => panic!("{other:?}"),
+        other @ (Exit::Status(_) | Exit::Signal(_) | Exit::OutOfMemory(_) | Exit::Refused(_) | Exit::Lost(_)) => {
+            panic!("{other:?}")
+        }
     };
     let mut elsewhere = sh("true");
     elsewhere.dir = Some("nowhere".into());

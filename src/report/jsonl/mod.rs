@@ -290,6 +290,10 @@ fn exit(exit: &Exit, line: &mut Json) {
             line.integer("signal", (*number).into());
             line.text("signal_name", &words::signal(*number));
         }
+        Exit::OutOfMemory(status) => {
+            line.integer("status", (*status).into());
+            line.bool("out_of_memory", true);
+        }
         Exit::NotStarted(why) => line.text("not_started", why),
         Exit::Refused(why) => line.text("refused", why),
         Exit::Lost(why) => line.text("lost", why),

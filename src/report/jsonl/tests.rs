@@ -79,6 +79,7 @@ fn everything() -> Story {
         Event::CleanupStarted(web),
         Event::StreamClosed(web, leak()),
         Event::RunEnded(Verdict { failed: true, ..Verdict::default() }),
+        Event::StepEnded(load, exit(Exit::OutOfMemory(137))),
     ];
     (0..).step_by(123).zip(events).fold(story, |story, (millis, event)| story.at(millis, event))
 }

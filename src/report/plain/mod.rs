@@ -258,7 +258,7 @@ impl Plain {
 
     fn leaked(&mut self, stream: StreamId, leaks: &[Leak], out: &mut Vec<u8>) {
         for leak in leaks {
-            let text = format!("left behind: process {}, {}", leak.pid, visible::text(&leak.command));
+            let text = format!("left behind: {}", words::leak(leak));
             self.say(Some(stream), Mark::Wrong, &text, out);
         }
     }

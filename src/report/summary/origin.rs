@@ -72,7 +72,7 @@ impl Entry {
     /// A step that failed or timed out, after that time, with those last lines.
     pub(super) fn of_step(outcome: &Outcome, took: Duration, output: Vec<String>) -> Self {
         let (how, details) = match outcome {
-            Outcome::Failed(Reason::Exit(exit @ (Exit::Status(_) | Exit::Signal(_)))) => {
+            Outcome::Failed(Reason::Exit(exit @ (Exit::Status(_) | Exit::Signal(_) | Exit::OutOfMemory(_)))) => {
                 (words::exit(exit), Vec::new())
             }
             Outcome::Failed(Reason::Exit(Exit::NotStarted(why))) => first(&format!("not started: {why}")),
@@ -94,7 +94,10 @@ impl Entry {
         };
         let surroundings = matches!(outcome, Outcome::Failed(Reason::Exit(Exit::NotStarted(_) | Exit::Lost(_))));
         let process = if let Outcome::Failed(Reason::Background(step, _)) = outcome { Some(*step) } else { None };
-        let ended = matches!(outcome, Outcome::Failed(Reason::Exit(Exit::Status(_) | Exit::Signal(_))));
+        let ended = matches!(
+            outcome,
+            Outcome::Failed(Reason::Exit(Exit::Status(_) | Exit::Signal(_) | Exit::OutOfMemory(_)))
+        );
         Self { how, took: ended.then_some(took), surroundings, details, output, process, ..Self::default() }
     }
 

@@ -4,7 +4,6 @@ use super::super::watch::Done;
 use super::super::{paint, verdict, words};
 use super::origin::{Entry, Suffering};
 use super::{Summary, meetings};
-use crate::diagnostic::visible;
 use crate::event::{Origin, Urgency};
 use crate::plan::{StepId, StepKind};
 
@@ -178,7 +177,7 @@ fn stopped(summary: &Summary) -> Vec<String> {
 fn leaks(summary: &Summary) -> Vec<String> {
     let line = |(stream, step, leak): &(crate::scenario::StreamId, Option<StepId>, crate::event::Leak)| {
         let whose = step.map_or_else(|| summary.names.stream(*stream), |step| step_line(summary, step));
-        format!("{whose}: process {}, {}", leak.pid, visible::text(&leak.command))
+        format!("{whose}: {}", words::leak(leak))
     };
     let more = (summary.more_leaks > 0).then(|| format!("and {} more", summary.more_leaks));
     headed(summary, "left behind", summary.leaks.iter().map(line).chain(more).collect())
