@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cases::mstream;
+use crate::cases::{ends, mstream};
 use crate::run::Run;
 use crate::sshd::{PASSWORD, Sshd};
 use crate::watchdog::Watchdog;
@@ -50,7 +50,7 @@ fn who_may_come_in_and_what_is_said_to_the_others() {
     let known = sshd.known_hosts();
     let key = std::fs::read_to_string(&known).unwrap();
     std::fs::write(&known, "").unwrap();
-    expect(&one_step(&sshd.uri("tester")), 3, &["Host key verification failed", "Its key is not known"]);
+    expect(&one_step(&sshd.uri("tester")), 3, &["its host key SHA256:", "is not known. Compare it", "accept-new"]);
     let new = format!("{}&host_key=accept-new", sshd.uri("tester"));
     expect(&one_step(&new), 0, &["I am tester"]);
     assert!(std::fs::read_to_string(&known).unwrap().contains(key.split(' ').nth(2).unwrap().trim()));
@@ -60,8 +60,40 @@ fn who_may_come_in_and_what_is_said_to_the_others() {
     let wrong = std::fs::read_to_string(other.known_hosts()).unwrap();
     std::fs::write(&known, format!("{name} {}", wrong.split_once(' ').unwrap().1)).unwrap();
     for uri in [sshd.uri("tester"), new] {
-        expect(&one_step(&uri), 3, &["The host has another key than before", "ssh-keygen -R"]);
+        let said = expect(&one_step(&uri), 3, &["is not the one that stands in", "Somebody may be in between"]);
+        let shown = Command::new("ssh-keygen").arg("-lf").arg(sshd.host_key()).output().unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        assert!(said.contains(shown.split(' ').nth(1).unwrap()) && said.contains("ssh-keygen -f"), "{said}");
     }
+}
+
+#[test]
+fn who_cannot_be_reached_is_told_and_why_and_what_to_try() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    for (host, words) in [
+        ("127.0.0.1:1", &["Connection refused", "is sshd running, and the `port` right?"][..]),
+        ("no-such-host", &["Could not resolve hostname no-such-host", "Is the name right?"]),
+        ("198.51.100.7", &["Network is unreachable", "Is this machine in a network"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("test.ms"), one_step(&format!("ssh://me@{host}?config=/dev/null"))).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_mstream")]);
+        let (code, said) = told(&ends(command, folder.path(), &["exec", "test.ms"]));
+        assert_eq!(code, Some(3), "{said}");
+        for words in words {
+            assert!(said.contains(words), "does not say `{words}`:\n{said}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let uri = format!("ssh://me@127.0.0.1:{port}?config=/dev/null");
+    let began = Instant::now();
+    let (code, said) = exec(folder.path(), &one_step(&uri), &["--timeout-scale", "0.2"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains(&format!("cannot connect to me@127.0.0.1:{port}: ")), "{said}");
+    assert!(said.contains("It does not answer: is it up"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
 #[test]
@@ -154,18 +186,37 @@ fn forty_streams_get_into_one_host_that_takes_ten_at_a_time() {
 #[test]
 fn what_a_login_prints_and_does_disturbs_nobody() {
     let sshd = Sshd::start("");
-    std::fs::write(
-        sshd.home("basher").join(".bashrc"),
-        "echo 'Welcome!'; printf '\\036 noise' ; echo 'mind the dog' >&2\nalias printf=false kill=false\n\
-         set -o noclobber -o nounset\ntrap 'echo bye' EXIT\ncd /\n",
-    )
-    .unwrap();
-    let text = format!(
-        "stream far = \"{}\"\non far {{\n  let x = shell \"printf 'one\\n'; echo two >&2\"\n  \
-         expect x.stdout == \"one\\n\" and x.stderr == \"two\\n\"\n  shell(exit = 9) \"exit 9\"\n}}\n",
-        sshd.uri("basher")
-    );
-    expect(&text, 0, &["passed in"]);
+    let noise = "echo 'Welcome!'; printf '\\036 noise' ; echo 'mind the dog' >&2\ncd /\n";
+    let bash = "alias printf=false kill=false\nset -o noclobber -o nounset\ntrap 'echo bye' EXIT\n";
+    let csh = "echo Welcome; printf '\\036 noise'; alias printf false; set noclobber; cd /\n";
+    let fish = "echo Welcome; printf '\\036 noise'; echo 'mind the dog' >&2; cd /\n";
+    for (user, file, text) in [
+        ("basher", ".bashrc", &*[noise, bash].concat()),
+        ("tcsher", ".cshrc", csh),
+        ("fisher", ".config/fish/config.fish", fish),
+        ("boxer", ".profile", noise),
+    ] {
+        let file = sshd.home(user).join(file);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+        let text = format!(
+            "stream far = \"{}\"\non far {{\n  let x = shell \"printf 'one\\n'; echo two >&2\"\n  \
+             expect x.stdout == \"one\\n\" and x.stderr == \"two\\n\"\n  shell(exit = 9) \"exit 9\"\n  \
+             put \"test.ms\" to \"${{{{base}}}}/\"\n  get \"${{{{base}}}}/test.ms\" to \"back/\"\n}}\n",
+            sshd.uri(user)
+        );
+        let text = text.replace("on far {\n", "on far {\n  let base = shell \"printf %s $MSTREAM_TMP\"\n");
+        expect(&text, 0, &["passed in"]);
+    }
+}
+
+#[test]
+fn a_login_without_a_shell_says_what_it_said() {
+    let sshd = Sshd::start("");
+    for (user, words) in [("closed", "This account is currently not available"), ("forced", "only backups here")] {
+        let advice = "A stream needs a login that runs the commands it is given, and a `sh`";
+        expect(&one_step(&sshd.uri(user)), 3, &[words, advice]);
+    }
 }
 
 #[test]

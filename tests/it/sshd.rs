@@ -10,9 +10,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The accounts: a name, the login shell, and the password.
-pub(crate) const ACCOUNTS: [(&str, &str); 3] =
-    [("tester", "/bin/dash"), ("basher", "/bin/bash"), ("boxer", "/run/busybox/sh")];
+/// The accounts: a name, and the login shell. Nobody may log in as `closed`, and `forced` gets what the server says.
+pub(crate) const ACCOUNTS: [(&str, &str); 7] = [
+    ("tester", "/bin/dash"),
+    ("basher", "/bin/bash"),
+    ("boxer", "/run/busybox/sh"),
+    ("fisher", "/usr/bin/fish"),
+    ("tcsher", "/usr/bin/tcsh"),
+    ("closed", "/usr/sbin/nologin"),
+    ("forced", "/bin/dash"),
+];
 
 /// The password of every account. It would do harm in careless hands: to a shell, to a format, to a line of words.
 pub(crate) const PASSWORD: &str = "pass'w0rd $(touch pwned) %s\\ \"";
@@ -133,6 +140,11 @@ impl Sshd {
         self.folder.path().join("user_key")
     }
 
+    /// The key that shows who the server is.
+    pub(crate) fn host_key(&self) -> std::path::PathBuf {
+        self.folder.path().join("host_key.pub")
+    }
+
     /// The home of an account.
     pub(crate) fn home(&self, user: &str) -> std::path::PathBuf {
         self.folder.path().join(user)
@@ -220,7 +232,8 @@ fn furnish(folder: &Path, addresses: &[Ipv4Addr], port: u16, extra: &str) {
     let config = format!(
         "{extra}\n{listen}SetEnv TMPDIR={shown}/tmp\nHostKey {shown}/host_key\nPidFile none\n\
          AuthorizedKeysFile {shown}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication yes\n\
-         KbdInteractiveAuthentication no\nPrintMotd no\nLogLevel DEBUG1\n"
+         KbdInteractiveAuthentication no\nPrintMotd no\nLogLevel DEBUG1\n\
+         Match User forced\n  ForceCommand echo only backups here\n"
     );
     std::fs::write(file("sshd_config"), config).unwrap();
 }

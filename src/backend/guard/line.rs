@@ -9,10 +9,10 @@ use indexmap::IndexMap;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::frame::{Frames, Piece};
-use super::{Line, Transport, order};
+use super::{Line, Patience, Transport, order};
 use crate::backend::Task;
 use crate::event::{Channel, Leak};
 
@@ -24,6 +24,9 @@ const PIECE: usize = 64 << 10;
 const ANSWER: Duration = Duration::from_secs(10);
 /// How much of what a login prints before the guard is there is kept, to show it where the guard never comes.
 const GREETING: usize = 400;
+
+/// What to try where no guard comes.
+const SHELLS: &str = ". A stream needs a login that runs the commands it is given, and a `sh`";
 
 /// A line that runs one job at a time.
 #[derive(Debug)]
@@ -76,19 +79,17 @@ pub(super) struct Prelude {
     pub(super) nonce: String,
     /// How the cookies of its jobs begin; for the first line of a stream, those of all.
     pub(super) cookies: String,
-    /// Without a sign of life for so long it ends everything.
-    pub(super) lease: Duration,
     /// Whether it makes the folder of the stream.
     pub(super) first: bool,
     /// What all its jobs find in their environment.
     pub(super) env: Vec<(&'static str, String)>,
-    /// How long it may take to be there.
-    pub(super) patience: Duration,
+    /// How long it may take to be there, and waits for a sign of life.
+    pub(super) patience: Patience,
 }
 
 impl Prelude {
     fn text(&self) -> String {
-        let third = (self.lease / 3).as_secs().max(1);
+        let third = (self.patience.lease / 3).as_secs().max(1);
         let first = if self.first { "D" } else { "" };
         let own = format!("_n='\n' _N={} _L={third} _C={} _D={first}\n", self.nonce, self.cookies);
         let mut text = order::prologue() + &own;
@@ -106,36 +107,34 @@ impl Guarded {
         prelude: Prelude,
         cookies: String,
     ) -> Result<(Self, String), String> {
-        let patience = prelude.patience;
-        let opening = async {
-            let line = transport.dial(order::SHELL).await?;
-            let Line { stdin, stdout, stderr, end } = line;
-            let (orders, queue) = mpsc::unbounded_channel();
-            let (told, heard) = mpsc::channel(ON_ITS_WAY);
-            let (greet, greeting) = oneshot::channel();
-            let busy = Arc::new(AtomicBool::new(false));
-            let control = Control { orders, questions: Arc::default() };
-            let _ = control.orders.send(prelude.text().into_bytes());
-            let mut tasks = JoinSet::new();
-            tasks.spawn(write(stdin, queue, prelude.lease / 3));
-            let hearing = |channel| Hearing {
-                channel,
-                frames: Frames::new(&prelude.nonce),
-                told: told.clone(),
-                questions: Arc::clone(&control.questions),
-                busy: Arc::clone(&busy),
-                greet: None,
-                greeted: false,
-            };
-            tasks.spawn(Hearing { greet: Some(greet), ..hearing(Channel::Stdout) }.stdout(stdout, end));
-            tasks.spawn(hearing(Channel::Stderr).stderr(stderr));
-            let over = [true; 2];
-            let line = Self { control, heard, cookies, jobs: 0, over, busy, _tasks: tasks };
-            let folder = greeting.await.unwrap_or_else(|_| Err("the line has ended".to_owned()))?;
-            Ok((line, folder))
+        let limit = prelude.patience.limit();
+        let late = |who: &str| format!("{who} within {}", crate::syntax::duration(prelude.patience.connect));
+        let dialled = timeout_at(limit, transport.dial(order::SHELL)).await;
+        let Line { stdin, stdout, stderr, end } = dialled.map_err(|_| late("the far end did not answer"))??;
+        let (orders, queue) = mpsc::unbounded_channel();
+        let (told, heard) = mpsc::channel(ON_ITS_WAY);
+        let (greet, greeting) = oneshot::channel();
+        let busy = Arc::new(AtomicBool::new(false));
+        let control = Control { orders, questions: Arc::default() };
+        let _ = control.orders.send(prelude.text().into_bytes());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(write(stdin, queue, prelude.patience.lease / 3));
+        let hearing = |channel| Hearing {
+            channel,
+            frames: Frames::new(&prelude.nonce),
+            told: told.clone(),
+            questions: Arc::clone(&control.questions),
+            busy: Arc::clone(&busy),
+            greet: None,
+            greeted: false,
         };
-        let late = || Err(format!("the far end did not answer within {}", crate::syntax::duration(patience)));
-        timeout(patience, opening).await.unwrap_or_else(|_| late())
+        tasks.spawn(Hearing { greet: Some(greet), ..hearing(Channel::Stdout) }.stdout(stdout, end));
+        tasks.spawn(hearing(Channel::Stderr).stderr(stderr));
+        let line = Self { control, heard, cookies, jobs: 0, over: [true; 2], busy, _tasks: tasks };
+        let greeting = timeout_at(limit, greeting).await;
+        let greeting = greeting.map_err(|_| late("no shell has answered at the far end") + SHELLS)?;
+        let folder = greeting.unwrap_or_else(|_| Err("the line has ended".to_owned()))?;
+        Ok((line, folder))
     }
 
     /// Begins a job: what still comes from before it is dropped.
@@ -292,9 +291,11 @@ struct Hearing {
 impl Hearing {
     async fn stdout(mut self, stdout: Box<dyn AsyncRead + Send + Unpin>, end: Task<Option<String>>) {
         let greeting = self.listen(stdout).await;
-        let words = end.await.unwrap_or_else(|| ended(&greeting));
+        let words = end.await;
+        let advice = if words.is_none() { SHELLS } else { "" };
+        let words = words.unwrap_or_else(|| ended(&greeting));
         match self.greet.take() {
-            Some(greet) => drop(greet.send(Err(words))),
+            Some(greet) => drop(greet.send(Err(words + advice))),
             None => drop(self.told.send(Heard::Gone(words)).await),
         }
         self.questions.lock().clear();
@@ -354,6 +355,6 @@ fn ended(greeting: &[u8]) -> String {
     let said = String::from_utf8_lossy(greeting);
     match said.trim() {
         "" => "the shell at the far end has ended".to_owned(),
-        said => format!("the shell at the far end has ended, and said: {said}"),
+        said => format!("the shell at the far end has ended, and said: {}", said.trim_end_matches('.')),
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::line::{Control, Guarded, Heard, Prelude};
 use super::{Job, Orders, Place, Session, Task, Voice};
@@ -60,6 +60,13 @@ pub struct Patience {
     pub lease: Duration,
 }
 
+impl Patience {
+    /// When to give a line up: a little before the run gives the stream up, which could not say why.
+    pub fn limit(&self) -> Instant {
+        Instant::now() + self.connect.mul_f64(0.95)
+    }
+}
+
 /// An open stream at the far end of a transport.
 pub struct Far {
     transport: Arc<dyn Transport>,
@@ -86,8 +93,7 @@ impl Far {
         let token = random();
         let env = vec![("MSTREAM_RUN", place.run.to_string()), ("MSTREAM_STREAM", place.name.to_string())];
         let cookies = format!("{token}.");
-        let prelude =
-            Prelude { nonce: random(), cookies, lease: patience.lease, first: true, env, patience: patience.connect };
+        let prelude = Prelude { nonce: random(), cookies, first: true, env, patience };
         let (line, folder) = Guarded::open(&*transport, prelude, format!("{token}.0.")).await?;
         if folder.is_empty() {
             return Err("the far end has no room for a temporary folder: `mktemp -d` fails there".to_owned());
@@ -119,10 +125,9 @@ impl Far {
         let prelude = Prelude {
             nonce: random(),
             cookies: cookies.clone(),
-            lease: self.patience.lease,
             first: false,
             env: own.into(),
-            patience: self.patience.connect,
+            patience: self.patience,
         };
         Ok(Guarded::open(&*self.transport, prelude, cookies).await?.0)
     }

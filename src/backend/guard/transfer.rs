@@ -6,30 +6,38 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use memchr::memmem::Finder;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tar::{Archive, Builder, EntryType, HeaderMode};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::task::spawn_blocking;
 
 use super::order::{BOOT, quoted};
-use super::{Far, Line};
+use super::{Far, Line, random};
 use crate::backend::local::copy::copy;
 
 /// What is taken from an archive.
 const TAKEN: [EntryType; 5] =
     [EntryType::Regular, EntryType::Continuous, EntryType::Directory, EntryType::Symlink, EntryType::Link];
 
-/// The most that the far end may say of what went wrong.
-const SAID: u64 = 4 << 10;
+/// The most that the far end may say, of what went wrong, or as the greeting of a login.
+const SAID: u64 = 64 << 10;
+
+/// A line on which a script runs.
+struct Raw {
+    line: Line,
+    /// What the script says first on stdout and stderr: what stands before it are the words of the login.
+    mark: String,
+}
 
 impl Far {
     /// Writes `content` to a file of the stream's own folder; its path there.
     pub(super) async fn upload(&self, content: &[u8]) -> Result<String, String> {
         let path = format!("{}/.{}", self.folder(), self.number());
-        let mut line = self.raw(&format!("umask 077; cat >{}", quoted(&path))).await?;
-        let sent = line.stdin.write_all(content).await;
-        finish(line, sent.map_err(|error| error.to_string())).await?;
+        let mut raw = self.raw(&format!("umask 077; cat >{}", quoted(&path))).await?;
+        let sent = raw.line.stdin.write_all(content).await;
+        finish(raw, sent.map_err(|error| error.to_string())).await?;
         Ok(path)
     }
 
@@ -49,13 +57,13 @@ impl Far {
              if [ {refuse} {quoted_name} ]; then printf '%s is a {word}' {shown} >&2; exit 1; fi; exec tar -xpof -",
             folder = quoted(&folder),
         );
-        let mut line = self.raw(&script).await?;
+        let mut raw = self.raw(&script).await?;
         let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).map_err(no_pipe)?;
         let packing = spawn_blocking(move || pack(&from, &name, File::from(ours)));
-        let sent = send(&mut line, File::from(theirs)).await;
+        let sent = send(&mut raw.line, File::from(theirs)).await;
         let packed = packing.await.map_err(|error| error.to_string())?;
         // Where the far end has gone, its reason counts, and not that the archive could not be written on.
-        finish(line, packed.map_err(|error| error.to_string()).and(sent)).await
+        finish(raw, packed.map_err(|error| error.to_string()).and(sent)).await
     }
 
     /// Copies a file or a folder of the far end to this machine; see [`crate::backend::Session::get`].
@@ -68,38 +76,54 @@ impl Far {
             quoted(&from),
         );
         let name = Path::new(&from).file_name().unwrap_or(OsStr::new("files")).to_owned();
-        let (mut stdout, line) = self.raw(&script).await?.split();
+        let (mut stdout, raw) = self.raw(&script).await?.split();
         let stage = Stage::make(&self.place_of_files())?;
         let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC).map_err(no_pipe)?;
         let inside = stage.0.clone();
         let unpacking = spawn_blocking(move || unpack(File::from(theirs), &inside, &name));
         let received = async {
+            let rest = after(&mut stdout, raw.mark.as_bytes()).await?;
             let mut ours = pipe::Sender::from_file(File::from(ours))?;
+            ours.write_all(&rest).await?;
             tokio::io::copy(&mut stdout, &mut ours).await
         };
         let received = received.await.map_err(|error| error.to_string());
         let unpacked = unpacking.await.map_err(|error| error.to_string())?;
-        finish(line, received.map(drop)).await?;
+        finish(raw, received.map(drop)).await?;
         let found = unpacked.map_err(|error| format!("cannot unpack {from}: {error}"))?;
         copy(&found, &to).await
     }
 
     /// A line on which `script` runs, with nothing but its own stdin, stdout and stderr.
-    async fn raw(&self, script: &str) -> Result<Line, String> {
+    async fn raw(&self, script: &str) -> Result<Raw, String> {
         let mut line = self.dial(BOOT).await?;
+        let mark = random();
         // The status stands at the end of stderr: the way there may not carry it.
-        let text = format!("({script}); echo \"=$?\" >&2\n.\n");
+        let text = format!("echo {mark}; echo {mark} >&2; ({script}); echo \"=$?\" >&2\n.\n");
         let told = line.stdin.write_all(text.as_bytes()).await;
         told.map_err(|error| format!("the line to the far end broke: {error}"))?;
-        Ok(line)
+        Ok(Raw { line, mark: format!("{mark}\n") })
     }
 }
 
-impl Line {
+/// Reads on until behind `mark`; what has come from there on. Nothing, where it never comes.
+async fn after(from: &mut (dyn AsyncRead + Send + Unpin), mark: &[u8]) -> io::Result<Vec<u8>> {
+    let (mut said, finder) = (Vec::new(), Finder::new(mark));
+    let mut from = from.take(SAID);
+    while from.read_buf(&mut said).await? > 0 {
+        if let Some(at) = finder.find(&said) {
+            return Ok(said.split_off(at + mark.len()));
+        }
+    }
+    Ok(Vec::new())
+}
+
+impl Raw {
     /// Its stdout, and the rest.
-    fn split(self) -> (Box<dyn tokio::io::AsyncRead + Send + Unpin>, Self) {
+    fn split(self) -> (Box<dyn AsyncRead + Send + Unpin>, Self) {
         let nothing = Box::new(tokio::io::empty());
-        (self.stdout, Self { stdin: self.stdin, stdout: nothing, stderr: self.stderr, end: self.end })
+        let Line { stdin, stdout, stderr, end } = self.line;
+        (stdout, Self { line: Line { stdin, stdout: nothing, stderr, end }, mark: self.mark })
     }
 }
 
@@ -109,7 +133,7 @@ async fn send(line: &mut Line, from: File) -> Result<(), String> {
 }
 
 /// Ends the input of a line and takes what its script says of how it went; `sent` is how it went here.
-async fn finish(mut line: Line, sent: Result<(), String>) -> Result<(), String> {
+async fn finish(Raw { mut line, mark }: Raw, sent: Result<(), String>) -> Result<(), String> {
     let _ = line.stdin.shutdown().await;
     drop(line.stdin);
     let mut said = Vec::new();
@@ -119,7 +143,7 @@ async fn finish(mut line: Line, sent: Result<(), String>) -> Result<(), String> 
     let (read, _) = tokio::join!(stderr.read_to_end(&mut said), tokio::io::copy(&mut stdout, &mut rest));
     read.map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&said);
-    let said = said.trim_end();
+    let said = said.split_once(&*mark).map_or(&*said, |(_, said)| said).trim_end();
     match said.rsplit_once('=').map(|(words, status)| (words.trim(), status)) {
         Some((_, "0")) => sent,
         Some(("", status)) => Err(format!("the far end ended with status {status}")),

@@ -48,7 +48,8 @@ impl Login {
         for option in ALWAYS {
             it.option(option);
         }
-        it.option(&format!("ConnectTimeout={}", patience.connect.as_secs().max(1)));
+        // `ssh` knows best why it waits in vain, and says so before anybody else gives up.
+        it.option(&format!("ConnectTimeout={}", patience.connect.mul_f64(0.9).as_secs().max(1)));
         // A dead line is noticed here in half the time after which the other end gives up, and in 15 seconds at most.
         it.option(&format!("ServerAliveInterval={}", (patience.lease.as_secs() / 6).clamp(1, 5)));
         let (mut user, mut port, mut host_key) = (String::new(), String::new(), "yes");
@@ -117,6 +118,21 @@ impl Login {
         let find = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).map(Arc::from);
         let hostname = find("hostname ").unwrap_or_else(|| Arc::clone(&self.host));
         Resolved { hostname, user: find("user ").unwrap_or_default() }
+    }
+}
+
+impl Login {
+    /// What `ssh` says of the key that the host shows, in a try of its own.
+    pub(super) async fn key_of_host(&self) -> String {
+        let mut asking = Command::new("ssh");
+        // The first word on a matter counts.
+        asking.args(["-o", "LogLevel=DEBUG1", "-o", "BatchMode=yes"]).args(&self.words);
+        asking.args(["--", &self.host, "exit"]);
+        asking.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        asking.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "/bin/false");
+        let said = asking.output().await.map(|output| output.stderr).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        said.lines().rfind(|line| line.contains("Server host key:")).unwrap_or_default().to_owned()
     }
 }
 

@@ -11,12 +11,12 @@ use openssh::{Session, Stdio as Pipe};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::askpass::Askpass;
 use super::login::Login;
 use super::reason;
-use crate::backend::guard::Line;
+use crate::backend::guard::{Line, Patience};
 
 /// So many sessions go over one connection: `sshd` allows 10 unless it is told otherwise.
 const SESSIONS: usize = 8;
@@ -24,6 +24,8 @@ const SESSIONS: usize = 8;
 const CONNECTING: usize = 4;
 /// How often to look whether a connection is there.
 const LOOK: Duration = Duration::from_millis(3);
+/// So long before the line is given up, the connection is.
+const MOMENT: Duration = Duration::from_millis(20);
 /// How long a process may take to end after its session has.
 const ENDING: Duration = Duration::from_secs(2);
 /// So much of a complaint is read.
@@ -36,7 +38,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Host {
     pub(super) login: Login,
     folder: PathBuf,
-    patience: Duration,
+    patience: Patience,
     connecting: Semaphore,
     masters: Mutex<Vec<Arc<Master>>>,
     numbers: Arc<AtomicUsize>,
@@ -90,7 +92,7 @@ impl Drop for Seat {
 
 impl Host {
     /// A host whose sockets and logs stand in `folder`, and that gets `patience` for each connection.
-    pub(super) fn new(login: Login, folder: PathBuf, patience: Duration, numbers: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(login: Login, folder: PathBuf, patience: Patience, numbers: Arc<AtomicUsize>) -> Self {
         let connecting = Semaphore::new(CONNECTING);
         Self { login, folder, patience, connecting, masters: Mutex::default(), numbers }
     }
@@ -133,13 +135,15 @@ impl Host {
     /// Makes the connection of `seat`, tried again where the host refuses before it has asked who comes.
     async fn connect(&self, seat: Seat, command: &'static str) -> Result<Line, String> {
         let giving_up = GivingUp(&seat.0);
-        let limit = Instant::now() + self.patience;
+        let limit = self.patience.limit();
         let mut pause = AGAIN;
         let connected = loop {
-            let turn = self.connecting.acquire().await;
-            let tried = self.attempt(&seat.0, command).await;
-            drop(turn);
-            match tried {
+            let trying = async {
+                let _turn = self.connecting.acquire().await;
+                self.attempt(&seat.0, command).await
+            };
+            let late = || format!("no answer within {}", crate::syntax::duration(self.patience.connect));
+            match timeout_at(limit - MOMENT, trying).await.unwrap_or_else(|_| Err(late())) {
                 Err(words) if reason::is_busy(&words) && Instant::now() + pause < limit => {
                     sleep(pause).await;
                     pause *= 2;
@@ -154,7 +158,10 @@ impl Host {
                 seat.0.state.send_replace(State::Open);
                 Ok(Line { end: Box::pin(async move { seat.0.ended().await }), ..line })
             }
-            Err(said) => {
+            Err(mut said) => {
+                if reason::lacks_key(&said) {
+                    said += &timeout_at(limit, self.login.key_of_host()).await.unwrap_or_default();
+                }
                 let words = reason::explain(&self.login.shown, &said);
                 seat.0.state.send_replace(State::Ended(words.clone()));
                 Err(words)

@@ -47,7 +47,7 @@ impl SshBackend {
         if hosts.is_empty() {
             self.make_folder()?;
         }
-        let host = Arc::new(Host::new(login, self.folder.clone(), self.patience.connect, Arc::clone(&self.numbers)));
+        let host = Arc::new(Host::new(login, self.folder.clone(), self.patience, Arc::clone(&self.numbers)));
         hosts.push(Arc::clone(&host));
         Ok(host)
     }

@@ -19,23 +19,23 @@ fn is_noise(line: &str) -> bool {
 
 /// What `ssh` says of why it cannot connect, and what to try then; the first that fits.
 const ADVICE: [(&str, &str); 7] = [
-    (
-        "IDENTIFICATION HAS CHANGED",
-        "The host has another key than before: find out why, then remove the old one with `ssh-keygen -R`",
-    ),
-    (
-        "Host key verification failed",
-        "Its key is not known: connect once by hand, name its `known_hosts`, or set `host_key = \"accept-new\"`",
-    ),
     ("Permission denied", "Name its `user` and `key`, load the key into the agent, or set a `password`"),
     (
         "Could not resolve hostname",
         "Is the name right? An ssh alias stands in ~/.ssh/config, or in the file that `config` names",
     ),
     ("Connection refused", "Nothing listens there: is sshd running, and the `port` right?"),
-    ("timed out", "It does not answer: is it up, and reachable from here?"),
+    ("timed out", SILENT),
+    ("no answer", SILENT),
     ("No route to host", "Is it up, and in a network that is reachable from here?"),
+    ("Network is unreachable", "Is this machine in a network from where it is reachable?"),
 ];
+
+const SILENT: &str = "It does not answer: is it up, and reachable from here?";
+
+/// What `ssh` says where the key of a host is not the one that is known, and where it is not known.
+const CHANGED: &str = "IDENTIFICATION HAS CHANGED";
+const UNKNOWN: &str = "Host key verification failed";
 
 fn advice(said: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(words, _)| said.contains(words)).map(|(_, advice)| *advice)
@@ -44,11 +44,42 @@ fn advice(said: &str) -> Option<&'static str> {
 /// Whether the host was too busy to take one more connection: then it is worth another try.
 pub(super) fn is_busy(said: &str) -> bool {
     let early = ["kex_exchange_identification", "banner exchange", "Exceeded MaxStartups"];
-    early.iter().any(|words| said.contains(words)) && advice(said).is_none()
+    early.iter().any(|words| said.contains(words)) && advice(said).is_none() && !said.contains(UNKNOWN)
+}
+
+/// Whether the key of a host is the matter, and `said` does not have it.
+pub(super) fn lacks_key(said: &str) -> bool {
+    said.contains(UNKNOWN) && fingerprint(said).is_none()
+}
+
+fn fingerprint(said: &str) -> Option<&str> {
+    said.split_whitespace().find(|word| word.starts_with("SHA256:")).map(|word| word.trim_end_matches('.'))
+}
+
+/// Why the key of `shown` is not taken.
+fn key(shown: &str, said: &str) -> String {
+    let key = fingerprint(said).map(|key| format!(" {key}")).unwrap_or_default();
+    if !said.contains(CHANGED) {
+        return format!(
+            "cannot connect to {shown}: its host key{key} is not known. Compare it with that of the host \
+             (`ssh-keygen -lf` of its /etc/ssh/ssh_host_*_key.pub), then connect once by hand, name its `known_hosts`, \
+             or set `host_key = \"accept-new\"`"
+        );
+    }
+    let after = |words: &str| said.lines().find_map(|line| line.split_once(words)).map(|(_, rest)| rest.trim());
+    let known = after("Offending ").and_then(|rest| rest.split_once(" key in ")).map_or("known_hosts", |(_, at)| at);
+    let remove = after("ssh-keygen -f").map_or("ssh-keygen -R HOST".to_owned(), |rest| format!("ssh-keygen -f {rest}"));
+    format!(
+        "cannot connect to {shown}: its host key{key} is not the one that stands in {known}. Somebody may be in between, \
+         or it was set up anew: find out, and remove the old key with `{remove}`"
+    )
 }
 
 /// Why `shown` cannot be reached, and what to try, from all that was said.
 pub(super) fn explain(shown: &str, said: &str) -> String {
+    if said.contains(UNKNOWN) && !said.contains("Permission denied") {
+        return key(shown, said);
+    }
     let words = last_words(said);
     match advice(said) {
         Some(advice) => format!("cannot connect to {shown}: {}. {advice}", words.trim_end_matches('.')),
@@ -78,7 +109,32 @@ mod tests {
             "cannot connect to tester@a: tester@a: Permission denied (publickey). \
              Name its `user` and `key`, load the key into the agent, or set a `password`"
         );
+        assert_eq!(
+            explain("a", "ssh: connect to host a port 22: Connection timed out\n"),
+            "cannot connect to a: ssh: connect to host a port 22: Connection timed out. \
+             It does not answer: is it up, and reachable from here?"
+        );
         assert_eq!(lost("a", ""), "the connection to a was lost");
+    }
+
+    #[test]
+    fn a_key_that_is_not_taken_is_shown() {
+        let unknown = "No ED25519 host key is known for a and you have requested strict checking.\r\n\
+                       Host key verification failed.\r\n";
+        assert!(lacks_key(unknown));
+        let said = explain("me@a", &format!("{unknown}debug1: Server host key: ssh-ed25519 SHA256:abc"));
+        assert!(said.starts_with("cannot connect to me@a: its host key SHA256:abc is not known. Compare"), "{said}");
+        let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n\
+                       The fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc.\r\n\
+                       Offending ED25519 key in /home/me/.ssh/known_hosts:7\r\n  remove with:\r\n  \
+                       ssh-keygen -f \"/home/me/.ssh/known_hosts\" -R \"a\"\r\nHost key verification failed.\r\n";
+        assert!(!lacks_key(changed));
+        assert_eq!(
+            explain("me@a", changed),
+            "cannot connect to me@a: its host key SHA256:abc is not the one that stands in /home/me/.ssh/known_hosts:7. \
+             Somebody may be in between, or it was set up anew: find out, and remove the old key with \
+             `ssh-keygen -f \"/home/me/.ssh/known_hosts\" -R \"a\"`"
+        );
     }
 
     #[test]
