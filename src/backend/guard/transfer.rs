@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem::Finder;
@@ -20,6 +20,9 @@ use crate::backend::local::copy::copy;
 /// What is taken from an archive.
 const TAKEN: [EntryType; 5] =
     [EntryType::Regular, EntryType::Continuous, EntryType::Directory, EntryType::Symlink, EntryType::Link];
+
+/// Set-user-ID, set-group-ID and sticky bits.
+const SPECIAL: u32 = 0o7000;
 
 /// The most that the far end may say, of what went wrong, or as the greeting of a login.
 const SAID: u64 = 64 << 10;
@@ -179,10 +182,12 @@ fn pack(from: &Path, name: &str, to: File) -> io::Result<()> {
 }
 
 /// Unpacks into a fresh folder, and says where what stands at the top of the archive now is: under `name`. What
-/// would leave the folder, and what is neither file, folder nor link, is refused.
+/// would leave the folder, and what is neither file, folder nor link, is refused. Nothing that comes from elsewhere runs as
+/// somebody else: those bits stay there.
 fn unpack(from: File, into: &Path, name: &OsStr) -> io::Result<PathBuf> {
     let mut archive = Archive::new(from);
     archive.set_preserve_permissions(true);
+    archive.set_mask(SPECIAL);
     archive.set_preserve_mtime(true);
     archive.set_unpack_xattrs(false);
     let mut top: Option<OsString> = None;
@@ -194,8 +199,13 @@ fn unpack(from: File, into: &Path, name: &OsStr) -> io::Result<PathBuf> {
             return Err(io::Error::other(format!("{shown} is neither a file, a folder nor a link")));
         }
         top = top.or_else(|| path.iter().find(|part| *part != "." && *part != "/").map(OsStr::to_owned));
-        if !entry.unpack_in(into)? {
+        if path.is_absolute() || !entry.unpack_in(into)? {
             return Err(io::Error::other(format!("{shown} leads out of its folder")));
+        }
+        if entry.header().entry_type() == EntryType::Directory {
+            // What stands in it is still to come.
+            let mode = entry.header().mode()? & !SPECIAL | 0o700;
+            fs::set_permissions(into.join(&path), fs::Permissions::from_mode(mode))?;
         }
     }
     // The far end may wait to write what it pads its archive with.
@@ -229,4 +239,90 @@ impl Drop for Stage {
 
 fn no_pipe(error: rustix::io::Errno) -> String {
     format!("this machine has no room for one more pipe: {error}")
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make and read the files that travel")]
+mod tests {
+    use tar::Header;
+
+    use super::*;
+
+    /// An archive as a far end could send it that means harm: whatever its entries are called.
+    fn archive(entries: &[(&str, EntryType, &str)]) -> File {
+        let mut builder = Builder::new(tempfile::tempfile().unwrap());
+        for (name, kind, leads_to) in entries {
+            let mut header = Header::new_gnu();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.as_old_mut().linkname[..leads_to.len()].copy_from_slice(leads_to.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_mode(if *kind == EntryType::Directory { 0o2555 } else { 0o6755 });
+            let content: &[u8] = if *kind == EntryType::Regular { b"evil" } else { b"" };
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            builder.append(&header, content).unwrap();
+        }
+        let mut file = builder.into_inner().unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        file
+    }
+
+    fn text(error: &io::Error) -> String {
+        let mut all = error.to_string();
+        let mut next = std::error::Error::source(error);
+        while let Some(inner) = next {
+            all = format!("{all}: {inner}");
+            next = inner.source();
+        }
+        all
+    }
+
+    #[test]
+    fn nothing_is_written_outside_whatever_the_far_end_sends() {
+        use EntryType::{Block, Char, Directory, Fifo, Link, Regular, Symlink};
+        let root = tempfile::tempdir().unwrap();
+        let outside = root.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("kept"), "as it was").unwrap();
+        let kept = outside.join("kept").display().to_string();
+        let out = outside.display().to_string();
+        let absolute = format!("{out}/new");
+        let attacks: &[(&[(&str, EntryType, &str)], &str)] = &[
+            (&[("it/../../outside/kept", Regular, "")], "leads out of its folder"),
+            (&[("../outside/new", Regular, "")], "leads out of its folder"),
+            (&[(&absolute, Regular, "")], "leads out of its folder"),
+            (&[("it/", Directory, ""), ("it/x", Symlink, &out), ("it/x/kept", Regular, "")], "outside"),
+            (&[("it", Symlink, &out), ("it/new", Regular, "")], "outside"),
+            (&[("it/x", Link, &kept), ("it/x", Regular, "")], "it/x"),
+            (&[("it/x", Link, "../../outside/kept")], "it/x"),
+            (&[("it/x", Char, "")], "is neither a file, a folder nor a link"),
+            (&[("it/x", Block, "")], "is neither a file, a folder nor a link"),
+            (&[("it/x", Fifo, "")], "is neither a file, a folder nor a link"),
+        ];
+        for (number, (entries, words)) in attacks.iter().enumerate() {
+            let into = root.path().join(format!("stage-{number}"));
+            fs::create_dir(&into).unwrap();
+            let said = text(&unpack(archive(entries), &into, OsStr::new("it")).expect_err(entries[0].0));
+            assert!(said.contains(words), "{entries:?}: {said}");
+            let there: Vec<_> = fs::read_dir(&outside).unwrap().map(|it| it.unwrap().file_name()).collect();
+            assert_eq!((there, fs::read(outside.join("kept")).unwrap()), (vec!["kept".into()], b"as it was".to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_name_of_any_bytes_stays_and_special_bits_do_not() {
+        use EntryType::{Directory, Link, Regular};
+        let root = tempfile::tempdir().unwrap();
+        let entries = [
+            ("it/", Directory, ""),
+            ("it/a\n-b ", Regular, ""),
+            ("it/same", Link, "it/a\n-b "),
+            ("it/d/", Directory, ""),
+        ];
+        let found = unpack(archive(&entries), root.path(), OsStr::new("other")).unwrap();
+        assert!(found.ends_with("other"), "{}", found.display());
+        assert_eq!(fs::read(found.join("same")).unwrap(), b"evil");
+        let mode = |name: &str| fs::metadata(found.join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("a\n-b "), mode("d")), (0o755, 0o755));
+    }
 }
