@@ -16,7 +16,9 @@ pub(super) fn get(carrier: &Carrier<'_>, step: StepId) -> Result<(String, PathBu
     let (from, to) = paths(carrier, step)?;
     let name = &carrier.world.plan.stream_of(step).name;
     let root = carrier.world.home.files.join(folder_name(name));
-    Ok((from, below(&root, &to)?))
+    let to = below(&root, &to)?;
+    no_link(&root, &to, &from)?;
+    Ok((from, to))
 }
 
 fn paths(carrier: &Carrier<'_>, step: StepId) -> Result<(String, String), String> {
@@ -33,6 +35,17 @@ fn below(root: &Path, path: &str) -> Result<PathBuf, String> {
         Component::ParentDir | Component::RootDir | Component::Prefix(_) => false,
     });
     if inside { Ok(root.join(path)) } else { Err(format!("`{path}` leads out of the folder of the run")) }
+}
+
+/// Refuses a target that an earlier `get` has made a link of, or a way over one: the stream decides what that link leads to.
+fn no_link(root: &Path, to: &Path, from: &str) -> Result<(), String> {
+    let name = Path::new(from).file_name().unwrap_or_default();
+    // A `/` at the end names the folder to put it into.
+    let target = if to.as_os_str().as_encoded_bytes().ends_with(b"/") { to.join(name) } else { to.to_owned() };
+    match target.ancestors().take_while(|path| path.starts_with(root)).find(|path| path.is_symlink()) {
+        Some(link) => Err(format!("{} is a link that came from the stream: take another name", link.display())),
+        None => Ok(()),
+    }
 }
 
 /// The name of a stream as that of a folder: one level, whatever it holds.
@@ -55,6 +68,17 @@ mod tests {
         assert_eq!(below(root, "./a/b").unwrap(), Path::new("/run/files/web/a/b"));
         assert_eq!(below(root, "a/../../x").unwrap_err(), "`a/../../x` leads out of the folder of the run");
         assert!(below(root, "/etc/passwd").is_err());
+    }
+
+    #[test]
+    fn a_link_that_came_from_a_stream_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, out) = (folder.path().join("web"), folder.path().join("out"));
+        std::fs::create_dir_all(root.join("logs")).unwrap();
+        std::os::unix::fs::symlink(&out, root.join("logs/passwd")).unwrap();
+        let refused = |to: &str| no_link(&root, &below(&root, to).unwrap(), "/far/passwd").is_err();
+        assert!(refused("logs/") && refused("logs/passwd") && refused("logs/passwd/deeper/"));
+        assert!(!refused("logs/other") && !refused("") && !refused("new/"));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cases::ends;
-use crate::engine::{Engine, HOST, HOST_VOLUMES};
+use crate::engine::{BUSYBOX, Engine, HOST, HOST_VOLUMES};
 use crate::markdown::files;
+use crate::run::Run;
 use crate::sshd::Sshd;
 
 /// What starts mstream where the streams can be reached.
@@ -30,14 +31,20 @@ fn conforms(uri: &str, program: &Program<'_>) {
         runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    values_arrive(uri, program);
+    interrupts_leave_nothing(uri, program);
+    files_stream_through(uri, program);
+}
+
+/// What the sleepers of one run are called.
+fn own_sleep() -> String {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    format!("sleep {}{:04}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// What is wrong with one scenario. Its head says what is expected: `# expect: EXIT CODE`, `# says: WORDS` of the
 /// output, `# options: WORDS` of the command line.
 fn complaints(path: &Path, uri: &str, program: &Program<'_>) -> Vec<String> {
-    static RUNS: AtomicUsize = AtomicUsize::new(0);
-    let sleep = format!("sleep {}{:04}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+    let sleep = own_sleep();
     let story = std::fs::read_to_string(path).unwrap();
     let text = story.replace(SLEEP, &sleep);
     let heads = |name: &'static str| story.lines().filter_map(move |line| line.strip_prefix(name));
@@ -88,26 +95,75 @@ fn processes(folder: &Path, sleep: &str) -> Vec<String> {
     ours.map(|pid| format!("{pid} {}", read(&pid, "cmdline"))).collect()
 }
 
-/// So many values travel to each stream, in steps of [`STEP`].
-const VALUES: usize = 21_000;
-const STEP: usize = 500;
-
-/// Random values reach `sh`, `bash` and `python3` as they are.
-fn values_arrive(uri: &str, program: &Program<'_>) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut random = Random(u64::from(std::process::id()) << 20 | uri.len() as u64 | 1);
-    let values: Vec<String> = (0..VALUES).map(|_| random.value()).collect();
-    let mut text = String::from("stream far\n");
-    for (at, value) in values.iter().enumerate() {
-        writeln!(text, "param v{at} = {}", literal(value)).unwrap();
+/// An interrupt runs the `finally` and a second one does not; either leaves nothing, however deaf the steps are.
+fn interrupts_leave_nothing(uri: &str, program: &Program<'_>) {
+    let text = "stream far\non far {\n  finally { $ echo cleaned }\n  \
+                start deaf = shell \"trap '' TERM INT; setsid sleep 7110 & sleep 7110; :\"\n  \
+                $ trap '' TERM INT; sleep 7110 & echo up; wait; sleep 7110\n}\n";
+    for urgent in [false, true] {
+        let sleep = own_sleep();
+        let mut run = Run::by(
+            program(),
+            &text.replace(SLEEP, &sleep),
+            &["--stream", &format!("far={uri}"), "--timeout-scale", "0.2"],
+        );
+        run.until("output", "up");
+        run.signal("INT");
+        if urgent {
+            run.until("interrupted", "");
+            run.signal("INT");
+        }
+        let ended = run.end();
+        assert_eq!(ended.status.code(), Some(130), "{uri}: {:?}", ended.events);
+        assert_eq!(ended.has("output", "cleaned"), !urgent, "{uri}: {:?}", ended.events);
+        assert_eq!(strays(ended.folder.path(), &sleep), [""; 0], "{uri}: urgent: {urgent}");
     }
-    text.push_str("on far {\n");
-    for (number, from) in (0..VALUES).step_by(STEP).enumerate() {
-        let hole = |at: usize| format!("${{{{param.v{at}}}}}");
-        let holes: Vec<String> = (from..from + STEP).map(hole).collect();
-        match number % 3 {
-            0 => writeln!(text, "shell ```\n  printf '%s\\0' {}\n```", holes.join(" ")),
-            1 => writeln!(text, "bash ```\n  printf '%s\\0' \"{}\"\n```", holes.join("\" \"")),
+}
+
+/// Files larger than the memory that there is go there and back.
+fn files_stream_through(uri: &str, program: &Program<'_>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("test.ms"),
+        "stream far\non far {\n  let base = shell \"printf %s $MSTREAM_TMP\"\n  put \"big\" to \"${{base}}/\"\n  \
+         $ test $(wc -c <${{base}}/big) = 160000000\n  get \"${{base}}/big\" to \"big\"\n}\n",
+    )
+    .unwrap();
+    std::fs::File::create(folder.path().join("big")).unwrap().set_len(160_000_000).unwrap();
+    let within = program();
+    let mut command = Command::new("prlimit");
+    command.args(["--data=100000000", "--"]).arg(within.get_program()).args(within.get_args());
+    command.envs(within.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = ends(command, folder.path(), &["exec", "test.ms", "--stream", &format!("far={uri}")]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{uri}: {said}");
+}
+
+/// So many values travel in one run, in steps of [`STEP`].
+const VALUES: usize = 50_000;
+const STEP: usize = 2_500;
+
+/// So many runs make a hundred thousand values.
+const ALL: usize = 2;
+
+/// Random values reach these interpreters as they are.
+fn values_arrive(uri: &str, program: &Program<'_>, interpreters: &[&str], runs: usize) {
+    for run in 0..runs {
+        let seed = u64::from(std::process::id()) << 20 | (uri.len() as u64) << 4 | run as u64 | 1;
+        values_of(seed, uri, program, interpreters);
+    }
+}
+
+fn values_of(seed: u64, uri: &str, program: &Program<'_>, interpreters: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(seed);
+    let values: Vec<String> = (0..VALUES).map(|_| random.value()).collect();
+    let mut text = String::from("stream far\non far {\n");
+    for (number, some) in values.chunks(STEP).enumerate() {
+        let holes: Vec<String> = some.iter().map(|value| format!("${{{{{}}}}}", literal(value))).collect();
+        match interpreters[number % interpreters.len()] {
+            "shell" => writeln!(text, "shell ```\n  printf '%s\\0' {}\n```", holes.join(" ")),
+            "bash" => writeln!(text, "bash ```\n  printf '%s\\0' \"{}\"\n```", holes.join("\" \"")),
             _ => writeln!(
                 text,
                 "python ```\n  import sys\n  for value in [{}]:\n      sys.stdout.buffer.write(value.encode() + b'\\0')\n```",
@@ -203,7 +259,7 @@ impl Random {
 fn literal(value: &str) -> String {
     let mut text = String::from("\"");
     for letter in value.chars() {
-        if letter.is_ascii_alphanumeric() || letter == ' ' {
+        if letter == ' ' || letter.is_ascii_graphic() && !"\"\\${}`".contains(letter) {
             text.push(letter);
         } else {
             write!(text, "\\u{{{:x}}}", u32::from(letter)).unwrap();
@@ -213,9 +269,13 @@ fn literal(value: &str) -> String {
     text
 }
 
+/// The interpreters that get values through holes.
+const INTERPRETERS: [&str; 3] = ["shell", "bash", "python"];
+
 #[test]
 fn local_streams_conform() {
     conforms("local:", &mstream);
+    values_arrive("local:", &mstream, &INTERPRETERS, ALL);
 }
 
 #[test]
@@ -224,6 +284,8 @@ fn ssh_streams_conform() {
     for user in ["tester", "basher", "boxer"] {
         conforms(&sshd.uri(user), &mstream);
     }
+    values_arrive(&sshd.uri("tester"), &mstream, &INTERPRETERS, ALL);
+    values_arrive(&sshd.uri("boxer"), &mstream, &INTERPRETERS, 1);
     assert_eq!(sshd.temporary_files(), [""; 0], "a folder of a stream is left");
 }
 
@@ -231,6 +293,9 @@ fn ssh_streams_conform() {
 fn containers_conform() {
     let engine = Engine::get();
     let program = || engine.command(env!("CARGO_BIN_EXE_mstream"));
-    conforms(&format!("docker://?image={HOST}&volumes={HOST_VOLUMES}&pull=never"), &program);
+    let uri = format!("docker://?image={HOST}&volumes={HOST_VOLUMES}&pull=never");
+    conforms(&uri, &program);
+    values_arrive(&uri, &program, &INTERPRETERS, ALL);
+    values_arrive(&format!("docker://?image={BUSYBOX}&pull=never"), &program, &["shell"], 1);
     assert_eq!(engine.says(&["ps", "-aq", "--filter", "label=dev.mstream.run", "--filter", "name=-far"]), "");
 }

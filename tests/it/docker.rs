@@ -212,6 +212,27 @@ fn a_container_that_is_killed_is_blamed_and_only_for_those_who_needed_it() {
 }
 
 #[test]
+fn an_engine_that_dies_takes_the_stream_along_and_is_tidied_up_when_it_is_back() {
+    let engine = Engine::of_its_own();
+    let text = format!(
+        "stream far = docker(image = \"{BUSYBOX}\")\nstream near = local\n\
+         on far {{\n  $ echo started; sleep 60\n  barrier met\n}}\non near {{\n  barrier met\n}}\n"
+    );
+    let mut run = Run::by(engine.command(MSTREAM), &text, &[]);
+    run.until("output", "started");
+    engine.kill();
+    let killed = Instant::now();
+    run.until("step_ended", "the container engine does not answer any more");
+    run.until("step_ended", "broken");
+    assert!(killed.elapsed() < Duration::from_secs(15), "{:?}", killed.elapsed());
+    let ended = run.end();
+    assert_eq!(ended.status.code(), Some(3));
+    let left = engine.left(ended.folder.path());
+    let told = ended.has("stream_closed", "could not be removed");
+    assert!(left.is_empty() != told, "what stays is told, and nothing else: {left}; {:?}", ended.events);
+}
+
+#[test]
 fn a_step_that_takes_too_much_memory_fails_whatever_its_status() {
     let engine = Engine::get();
     let text = "stream box = docker(image = \"IMAGE\", memory = 16MiB)\n\

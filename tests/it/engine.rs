@@ -31,7 +31,7 @@ struct Own {
     /// The first process of its namespaces.
     pid: String,
     _alive: Sender<()>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Engine {
@@ -42,10 +42,27 @@ impl Engine {
         if let Some(engine) = shared.upgrade() {
             return engine;
         }
-        let engine = Arc::new(Self::answering().unwrap_or_else(Self::start));
+        let engine = Arc::new(Self::answering().unwrap_or_else(|| Self::start("exec dockerd")));
         engine.images();
         *shared = Arc::downgrade(&engine);
         engine
+    }
+
+    /// One that nobody else uses, and that is started anew when it is killed.
+    pub(crate) fn of_its_own() -> Self {
+        let engine = Self::start("while :; do dockerd");
+        engine.images();
+        engine
+    }
+
+    /// Kills the engine, not what runs in it.
+    pub(crate) fn kill(&self) {
+        let own = self.own.as_ref().unwrap();
+        let words = format!("dockerd\0--data-root\0{}/", own.folder.path().display());
+        let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let command = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let pid = pids.into_iter().find(|pid| command(pid).starts_with(&words)).unwrap();
+        assert!(Command::new("kill").args(["-s", "KILL", &pid]).status().unwrap().success());
     }
 
     /// The one that is there already.
@@ -55,12 +72,12 @@ impl Engine {
         it.docker(&["version"]).status.success().then_some(it)
     }
 
-    fn start() -> Self {
+    fn start(dockerd: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("docker.sock");
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-        command.args(["--mount", "--net", "sh", "-eu", "-c", SERVE, "serve"]).arg(folder.path());
+        command.args(["--mount", "--net", "sh", "-eu", "-c", &serve(dockerd), "serve"]).arg(folder.path());
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         // The thread that starts it has to outlive it.
@@ -70,7 +87,7 @@ impl Engine {
             started.send(command.spawn().unwrap()).unwrap();
             let _ = over.recv();
         });
-        let own = Own { pid: String::new(), child: starting.recv().unwrap(), _alive: alive, _folder: folder };
+        let own = Own { pid: String::new(), child: starting.recv().unwrap(), _alive: alive, folder };
         let mut it = Self { address: format!("unix://{}", socket.display()), own: Some(own) };
         let began = Instant::now();
         while !it.docker(&["version"]).status.success() {
@@ -174,11 +191,13 @@ impl Drop for Engine {
 }
 
 /// In the namespaces: dockerd with all of its files in the folder.
-const SERVE: &str = r#"
-ip link set lo up
-mount -t tmpfs -o mode=755 none /run
-exec dockerd --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/pid" -H "unix://$1/docker.sock"
-"#;
+fn serve(dockerd: &str) -> String {
+    let again = if dockerd.starts_with("while") { " || rm -f \"$1/pid\"; done" } else { "" };
+    format!(
+        "ip link set lo up\nmount -t tmpfs -o mode=755 none /run\n\
+         {dockerd} --data-root \"$1/data\" --exec-root \"$1/exec\" --pidfile \"$1/pid\" -H \"unix://$1/docker.sock\"{again}\n"
+    )
+}
 
 const FILL_BUSYBOX: &str = r#"
 mkdir -p bin etc proc sys dev tmp root var usr/bin

@@ -288,23 +288,48 @@ fn nothing_outlives_mstream_for_longer_than_the_lease() {
          $ sleep 64\n}}\n",
         sshd.uri("tester")
     );
-    for (signal, moment) in
-        [("KILL", 0), ("KILL", 60), ("KILL", 150), ("KILL", 300), ("KILL", 700), ("STOP", 120), ("STOP", 700)]
-    {
+    // During a copy as well.
+    let copy = format!("stream far = \"{}\"\non far {{\n  put \"big\" to \"sleep 64\"\n}}\n", sshd.uri("tester"));
+    let mut moments: Vec<(&str, &str, u64)> = [0, 60, 150, 300, 450, 700, 1200].map(|it| ("KILL", &*text, it)).into();
+    moments.extend([120, 700].map(|it| ("STOP", &*text, it)));
+    moments.extend([250, 400, 600].map(|it| ("KILL", &*copy, it)));
+    let killed: Vec<Killed> = std::thread::scope(|scope| {
+        let all: Vec<_> = moments.into_iter().map(|it| scope.spawn(move || Killed::at(it.0, it.1, it.2))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    for words in ["sleep 6", "MSTREAM", "tar", "sh -c"] {
+        gone(&sshd, words);
+    }
+    drop(killed);
+    assert_eq!(sshd.temporary_files(), [""; 0], "a folder of a stream is left");
+}
+
+/// A run that was sent a signal after so many milliseconds, and may be stopped still.
+struct Killed {
+    child: std::process::Child,
+    _watchdog: Watchdog,
+    _folder: tempfile::TempDir,
+}
+
+impl Killed {
+    fn at(signal: &str, text: &str, moment: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("test.ms"), &text).unwrap();
+        std::fs::write(folder.path().join("test.ms"), text).unwrap();
+        std::fs::File::create(folder.path().join("big")).unwrap().set_len(4 << 30).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
         command.args(["exec", "--lease", "3s", "test.ms"]).current_dir(folder.path()).env("TMPDIR", folder.path());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let watchdog = Watchdog::over(&child);
         std::thread::sleep(Duration::from_millis(moment));
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-        gone(&sshd, "sleep 6");
-        gone(&sshd, "MSTREAM");
-        child.kill().unwrap();
-        child.wait().unwrap();
-        drop(watchdog);
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        Self { child, _watchdog: watchdog, _folder: folder }
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -107,6 +107,9 @@ E
 # Whether the file $2 is there.
 file() { if [ -e "$2" ]; then say P "$1" 1; else say P "$1" 0; fi; }
 
+# Lets a held job go, and says when.
+go() { say T; echo; }
+
 # Tells when process $1 waits for the line that lets it go, or has had the time to get there.
 held() {
   for _z in 1 2 3 4 5 6 7 8 9 10; do

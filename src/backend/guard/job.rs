@@ -39,7 +39,7 @@ pub(super) async fn live(far: &Far, job: Job, mut orders: watch::Receiver<Orders
         signalled: false,
         starved: false,
         refused: None,
-        released: false,
+        released: None,
         stop: Stop::No,
         grouped: false,
         due: None,
@@ -118,7 +118,8 @@ struct Life<'a> {
     starved: bool,
     /// Why it was not started.
     refused: Option<String>,
-    released: bool,
+    /// When it was let go: the word of it is on its way to the job, and back.
+    released: Option<Instant>,
     stop: Stop,
     /// Whether the guard waits for the rest of the group to go, and then for the word that the job is over.
     grouped: bool,
@@ -222,6 +223,12 @@ impl Life<'_> {
                 self.stop_again();
             }
             b'W' => self.voice.tell(Told::Staged).await,
+            b'T' => {
+                // Half of the way there and back: nobody knows the clock at the far end.
+                if let Some(sent) = self.released {
+                    self.voice.tell(Told::Released(sent + sent.elapsed() / 2)).await;
+                }
+            }
             b'O' => self.starved = true,
             b'F' => self.refused = Some(words.into_owned()),
             b'X' => {
@@ -285,9 +292,9 @@ impl Life<'_> {
             self.stop = stop;
             self.stop_again();
         }
-        if orders.released && !std::mem::replace(&mut self.released, true) {
-            self.held.order("\n");
-            self.voice.tell(Told::Released(Instant::now())).await;
+        if orders.released && self.released.is_none() {
+            self.released = Some(Instant::now());
+            self.held.order(".go\n");
         }
     }
 
