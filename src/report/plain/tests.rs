@@ -148,7 +148,7 @@ fn expectations_show_the_value_of_each_part() {
     let story = story.plan(|plan| plan.steps[step].kind = StepKind::Expect);
     let story = story.at(0, Event::StepEnded(step, Outcome::Failed(Reason::Unmet(parts))));
     assert_snapshot!(told(&story, false), @"
-    a ✗ $ probe failed: probe.exit == 0 · deploy.ms:1
+    a ✗ $ probe failed: not true · deploy.ms:1
     a ✗   probe.exit = 7
     ");
 }
