@@ -67,6 +67,11 @@ pub trait Session: Send + Sync {
     /// Whether that file exists where the stream is.
     fn exists(&self, path: String) -> Task<bool>;
 
+    /// Waits until the stream goes away by itself, whether or not anything runs there; why, in words. `None`: it cannot.
+    fn lost(&self) -> Option<Task<String>> {
+        None
+    }
+
     /// Ends whatever still runs, removes what was made, and names the processes that had escaped their steps. Where
     /// something is kept for those who look for a mistake, `passed` says that there was none.
     fn close(&self, passed: bool) -> Task<Vec<Leak>>;

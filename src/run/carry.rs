@@ -48,6 +48,9 @@ pub(super) struct Carrier<'a> {
     owners: IndexMap<Id, Owner>,
     opening: IndexMap<StreamId, AbortHandle>,
     pub(super) sessions: Vec<Option<Arc<dyn Session>>>,
+    /// Who looks whether a stream goes away while nothing runs on it.
+    lookouts: JoinSet<(StreamId, String)>,
+    looking: IndexMap<StreamId, AbortHandle>,
     pub(super) live: IndexMap<StepId, Live>,
     copies: IndexMap<StepId, AbortHandle>,
     gates: Gates,
@@ -73,6 +76,26 @@ pub(super) enum Done {
     Copied(StepId, Result<(), String>),
     Ready(StepId),
     Unhealthy(StepId, Arc<str>),
+}
+
+/// What may end while the run waits.
+pub(super) enum Finished {
+    /// A task.
+    Task(Result<(Id, Done), JoinError>),
+    /// A stream, by itself; why.
+    Lost(StreamId, String),
+}
+
+/// The next stream that goes away.
+async fn loss(lookouts: &mut JoinSet<(StreamId, String)>) -> (StreamId, String) {
+    loop {
+        match lookouts.join_next().await {
+            Some(Ok(lost)) => return lost,
+            // Its stream was closed before.
+            Some(Err(_)) => {}
+            None => return std::future::pending().await,
+        }
+    }
 }
 
 /// For whom a task works.
@@ -107,6 +130,8 @@ impl<'a> Carrier<'a> {
             owners: IndexMap::new(),
             opening: IndexMap::new(),
             sessions: vec![None; world.plan.streams.len()],
+            lookouts: JoinSet::new(),
+            looking: IndexMap::new(),
             live: IndexMap::new(),
             copies: IndexMap::new(),
             gates: Gates::default(),
@@ -127,11 +152,21 @@ impl<'a> Carrier<'a> {
         !self.tasks.is_empty()
     }
 
-    /// The next task that ends. Only to be asked while there is one.
-    pub(super) async fn finished(&mut self) -> Result<(Id, Done), JoinError> {
-        match self.tasks.join_next_with_id().await {
-            Some(finished) => finished,
-            None => std::future::pending().await,
+    /// The next task that ends, or the next stream that goes away.
+    pub(super) async fn finished(&mut self) -> Finished {
+        let (tasks, lookouts) = (&mut self.tasks, &mut self.lookouts);
+        tokio::select! {
+            biased;
+            Some(finished) = tasks.join_next_with_id() => Finished::Task(finished),
+            (stream, words) = loss(lookouts) => Finished::Lost(stream, words),
+        }
+    }
+
+    /// Looks out for the end of a stream that is open.
+    fn look_out(&mut self, stream: StreamId, session: &Arc<dyn Session>) {
+        if let Some(lost) = session.lost() {
+            let looking = self.lookouts.spawn(async move { (stream, lost.await) });
+            self.looking.insert(stream, looking);
         }
     }
 
@@ -207,8 +242,9 @@ impl<'a> Carrier<'a> {
     }
 
     fn close(&mut self, stream: StreamId) {
-        if let Some(opening) = self.opening.swap_remove(&stream) {
-            opening.abort();
+        let looking = self.looking.swap_remove(&stream);
+        for task in self.opening.swap_remove(&stream).into_iter().chain(looking) {
+            task.abort();
         }
         match self.sessions[stream.index()].take() {
             None => self.inputs.push_back(Input::Closed(stream, Vec::new())),

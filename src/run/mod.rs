@@ -17,10 +17,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use tokio::sync::mpsc;
-use tokio::task::{Id, JoinError};
 use tokio::time::{Instant, sleep_until};
 
-use self::carry::{Carrier, Done};
+use self::carry::{Carrier, Finished};
 use crate::backend::{Backend, Told};
 use crate::diagnostic::Sources;
 use crate::engine::{Input, Limits};
@@ -69,7 +68,7 @@ enum Next {
     Asked(Option<Urgency>),
     Told(StepId, Told),
     Due,
-    Finished(Result<(Id, Done), JoinError>),
+    Finished(Finished),
     Stuck,
 }
 
@@ -91,8 +90,8 @@ pub async fn run(run: Run<'_>, record: &mut dyn FnMut(Vec<Record>)) -> Verdict {
             asked = stops.recv(), if asking => Next::Asked(asked),
             Some((step, told)) = told.recv() => Next::Told(step, told),
             () = sleep_until(due), if waiting => Next::Due,
-            finished = carrier.finished(), if busy => Next::Finished(finished),
             () = std::future::ready(()), if !busy && !waiting => Next::Stuck,
+            finished = carrier.finished() => Next::Finished(finished),
         };
         match next {
             Next::Asked(Some(urgency)) => carrier.take(Input::Interrupt(urgency)),

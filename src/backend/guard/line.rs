@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use indexmap::IndexMap;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout, timeout_at};
 
@@ -58,6 +58,8 @@ pub(super) enum Heard {
 pub(super) struct Control {
     orders: mpsc::UnboundedSender<Vec<u8>>,
     questions: Arc<Questions>,
+    /// Why the line has ended, once it has.
+    gone: watch::Receiver<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -115,7 +117,8 @@ impl Guarded {
         let (told, heard) = mpsc::channel(ON_ITS_WAY);
         let (greet, greeting) = oneshot::channel();
         let busy = Arc::new(AtomicBool::new(false));
-        let control = Control { orders, questions: Arc::default() };
+        let (ended, gone) = watch::channel(None);
+        let control = Control { orders, questions: Arc::default(), gone };
         let _ = control.orders.send(prelude.text().into_bytes());
         let mut tasks = JoinSet::new();
         tasks.spawn(write(stdin, queue, prelude.patience.lease / 3));
@@ -128,7 +131,7 @@ impl Guarded {
             greet: None,
             greeted: false,
         };
-        tasks.spawn(Hearing { greet: Some(greet), ..hearing(Channel::Stdout) }.stdout(stdout, end));
+        tasks.spawn(Hearing { greet: Some(greet), ..hearing(Channel::Stdout) }.stdout(stdout, end, ended));
         tasks.spawn(hearing(Channel::Stderr).stderr(stderr));
         let line = Self { control, heard, cookies, jobs: 0, over: [true; 2], busy, _tasks: tasks };
         let greeting = timeout_at(limit, greeting).await;
@@ -185,9 +188,25 @@ impl Control {
         let id = self.questions.asked.fetch_add(1, Ordering::Relaxed);
         self.questions.lock().insert(id, Question { said: Vec::new(), answer });
         self.order(format!(".{question} {id} {rest}\n"));
-        let said = timeout(ANSWER, answered).await;
+        let mut gone = self.gone.clone();
+        let said = tokio::select! {
+            biased;
+            said = timeout(ANSWER, answered) => said.ok().and_then(Result::ok),
+            // Nobody is there any more who could answer.
+            _ = gone.wait_for(Option::is_some) => None,
+        };
         self.questions.lock().swap_remove(&id);
-        said.ok()?.ok()
+        said
+    }
+
+    /// Waits until the line ends by itself; why.
+    pub(super) async fn lost(mut self) -> String {
+        let gone = self.gone.wait_for(Option::is_some).await.ok().and_then(|words| words.clone());
+        match gone {
+            Some(words) => words,
+            // It was given up here: that is no loss.
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether something listens on that port.
@@ -289,11 +308,17 @@ struct Hearing {
 }
 
 impl Hearing {
-    async fn stdout(mut self, stdout: Box<dyn AsyncRead + Send + Unpin>, end: Task<Option<String>>) {
+    async fn stdout(
+        mut self,
+        stdout: Box<dyn AsyncRead + Send + Unpin>,
+        end: Task<Option<String>>,
+        gone: watch::Sender<Option<String>>,
+    ) {
         let greeting = self.listen(stdout).await;
         let words = end.await;
         let advice = if words.is_none() { SHELLS } else { "" };
         let words = words.unwrap_or_else(|| ended(&greeting));
+        gone.send_replace(Some(words.clone()));
         match self.greet.take() {
             Some(greet) => drop(greet.send(Err(words + advice))),
             None => drop(self.told.send(Heard::Gone(words)).await),

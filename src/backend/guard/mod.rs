@@ -222,6 +222,11 @@ impl Session for FarSession {
         Box::pin(async move { first.exists(&path).await })
     }
 
+    fn lost(&self) -> Option<Task<String>> {
+        let first = self.0.first.clone();
+        Some(Box::pin(async move { first.lost().await }))
+    }
+
     fn close(&self, _passed: bool) -> Task<Vec<Leak>> {
         let far = Arc::clone(&self.0);
         Box::pin(async move { far.close().await })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
 
-use super::{Carrier, Done, Owner};
+use super::{Carrier, Done, Finished, Owner};
 use crate::backend::Told;
 use crate::engine::{End, Input};
 use crate::event::{Channel, Event, Exit, Fault};
@@ -39,8 +39,16 @@ impl Carrier<'_> {
         }
     }
 
+    /// What has ended.
+    pub(in crate::run) fn settle(&mut self, finished: Finished) {
+        match finished {
+            Finished::Task(task) => self.settle_task(task),
+            Finished::Lost(stream, words) => self.take(Input::StreamFailed(stream, Fault::Lost(words.into()))),
+        }
+    }
+
     /// What a task came to, or that it panicked.
-    pub(in crate::run) fn settle(&mut self, finished: Result<(Id, Done), JoinError>) {
+    fn settle_task(&mut self, finished: Result<(Id, Done), JoinError>) {
         let id = finished.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let owner = self.owners.swap_remove(&id);
         match (finished, owner) {
@@ -59,6 +67,7 @@ impl Carrier<'_> {
             Done::Opened(stream, Ok(session)) => {
                 self.opening.swap_remove(&stream);
                 let host = session.host();
+                self.look_out(stream, &session);
                 self.sessions[stream.index()] = Some(session);
                 self.take(Input::Opened(stream, host));
             }
