@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -92,7 +92,12 @@ impl Far {
         };
         let received = received.await.map_err(|error| error.to_string());
         let unpacked = unpacking.await.map_err(|error| error.to_string())?;
-        finish(raw, received.map(drop)).await?;
+        let finished = finish(raw, received.map(drop)).await;
+        match &unpacked {
+            // That the far end could not send the rest is a consequence.
+            Err(error) if error.kind() == ErrorKind::InvalidData => {}
+            Ok(_) | Err(_) => finished?,
+        }
         let found = unpacked.map_err(|error| format!("cannot unpack {from}: {error}"))?;
         copy(&found, &to).await
     }
@@ -196,11 +201,11 @@ fn unpack(from: File, into: &Path, name: &OsStr) -> io::Result<PathBuf> {
         let path = entry.path()?.into_owned();
         let shown = path.display();
         if !TAKEN.contains(&entry.header().entry_type()) {
-            return Err(io::Error::other(format!("{shown} is neither a file, a folder nor a link")));
+            return Err(refused(format!("{shown} is neither a file, a folder nor a link")));
         }
         top = top.or_else(|| path.iter().find(|part| *part != "." && *part != "/").map(OsStr::to_owned));
         if path.is_absolute() || !entry.unpack_in(into)? {
-            return Err(io::Error::other(format!("{shown} leads out of its folder")));
+            return Err(refused(format!("{shown} leads out of its folder")));
         }
         if entry.header().entry_type() == EntryType::Directory {
             // What stands in it is still to come.
@@ -218,6 +223,11 @@ fn unpack(from: File, into: &Path, name: &OsStr) -> io::Result<PathBuf> {
     fs::create_dir(&named)?;
     fs::rename(into.join(top), named.join(name))?;
     Ok(named.join(name))
+}
+
+/// An archive that wants more than it may.
+fn refused(words: String) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, words)
 }
 
 /// A private folder that goes when it is dropped.
