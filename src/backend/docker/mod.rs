@@ -3,6 +3,7 @@
 mod container;
 mod engine;
 mod made;
+mod memory;
 mod reason;
 mod way;
 
@@ -14,6 +15,7 @@ use tokio::sync::{OnceCell, watch};
 use self::container::Wanted;
 pub use self::engine::Known;
 use self::made::{Kept, Made};
+use self::memory::Limited;
 use self::way::Way;
 use super::guard::{Far, Patience};
 use super::{Backend, Job, Orders, Place, Session, Task, Voice};
@@ -82,7 +84,9 @@ impl Backend for DockerBackend {
             match opened {
                 Ok(far) => {
                     let far = far.reached_at(container.address);
-                    Ok(Arc::new(Inside { far, shared: Arc::clone(&shared), id: container.id, kept })
+                    let (docker, id, said) = (docker.clone(), container.id.clone(), Arc::default());
+                    let limited = wanted.memory.is_some().then_some(Limited { docker, id, said });
+                    Ok(Arc::new(Inside { far, shared: Arc::clone(&shared), id: container.id, kept, limited })
                         as Arc<dyn Session>)
                 }
                 Err(words) => {
@@ -105,6 +109,8 @@ struct Inside {
     id: String,
     /// The container, where it was made for this stream.
     kept: Option<Kept>,
+    /// The same, where its memory is limited.
+    limited: Option<Limited>,
 }
 
 impl Session for Inside {
@@ -113,7 +119,10 @@ impl Session for Inside {
     }
 
     fn run(&self, job: Job, orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
-        self.far.run(job, orders, voice)
+        match &self.limited {
+            Some(limited) => limited.run(&*self.far, job, orders, voice),
+            None => self.far.run(job, orders, voice),
+        }
     }
 
     fn put(&self, from: std::path::PathBuf, to: String) -> Task<Result<(), String>> {
@@ -130,6 +139,10 @@ impl Session for Inside {
 
     fn exists(&self, path: String) -> Task<bool> {
         self.far.exists(path)
+    }
+
+    fn lost(&self) -> Option<Task<String>> {
+        self.far.lost()
     }
 
     fn close(&self, passed: bool) -> Task<Vec<Leak>> {
