@@ -164,11 +164,13 @@ impl Engine {
         runs.map(|run| self.left_of(&run.unwrap().file_name().to_string_lossy())).collect()
     }
 
-    fn left_of(&self, run: &str) -> String {
+    /// What that run has left.
+    pub(crate) fn left_of(&self, run: &str) -> String {
         let filter = ["--filter", &format!("label=dev.mstream.run={run}")];
         let containers = self.says(&[&["ps", "-aq"][..], &filter].concat());
         let networks = self.says(&[&["network", "ls", "-q"][..], &filter].concat());
-        [containers, networks].join("\n").trim().to_owned()
+        let volumes = self.says(&[&["volume", "ls", "-q"][..], &filter].concat());
+        [containers, networks, volumes].join("\n").trim().to_owned()
     }
 }
 

@@ -7,6 +7,7 @@ mod conformance;
 mod docker;
 mod engine;
 mod examples;
+mod faults;
 mod layers;
 mod markdown;
 mod run;

@@ -268,7 +268,8 @@ fn a_flood_is_shown_in_bounded_memory_and_what_is_not_kept_is_said() {
     assert_eq!(std::fs::metadata(run.join("output/a.out")).unwrap().len(), 64 << 20);
 }
 
-fn peak_memory(pid: u32) -> u64 {
+/// The most memory that a process has had so far, in KiB.
+pub(crate) fn peak_memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()

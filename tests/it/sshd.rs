@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The accounts: a name, and the login shell. Nobody may log in as `closed`, and `forced` gets what the server says.
@@ -29,6 +30,9 @@ const FIRST_ID: u32 = 64_200;
 
 /// How long a server may take to answer.
 const BOUND: Duration = Duration::from_secs(20);
+
+/// Tells the cables of this process apart.
+static CABLES: AtomicU32 = AtomicU32::new(0);
 
 /// Where a server listens.
 enum Network {
@@ -67,8 +71,9 @@ impl Sshd {
     /// A server in a network namespace of its own; the only way there is a cable of our end and its end.
     pub(crate) fn behind_a_cable() -> Self {
         // Of the range that is kept for tests of devices; two tests at a time take different cables.
-        let slot = u8::try_from(std::process::id() % 60).unwrap() * 4;
-        let [ours, theirs] = [1, 2].map(|end| Ipv4Addr::new(198, 18, 77, slot + end));
+        let [net, slot] = [std::process::id() % 250, CABLES.fetch_add(1, Ordering::Relaxed) % 60];
+        let [net, slot] = [net, slot * 4].map(|number| u8::try_from(number).unwrap());
+        let [ours, theirs] = [1, 2].map(|end| Ipv4Addr::new(198, 18, net, slot + end));
         Self::launch("", &[theirs], &Network::Behind([ours, theirs]))
     }
 
@@ -148,6 +153,23 @@ impl Sshd {
     /// The home of an account.
     pub(crate) fn home(&self, user: &str) -> std::path::PathBuf {
         self.folder.path().join(user)
+    }
+
+    /// From now on the first place where programs of that account are looked for is its home.
+    pub(crate) fn set_path(&self, user: &str) {
+        let config = self.folder.path().join("sshd_config");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.home(user).display());
+        let text = text.replacen("SetEnv TMPDIR=", &format!("SetEnv PATH={path} TMPDIR="), 1);
+        std::fs::write(&config, text).unwrap();
+        for pid in self.processes("[listener]") {
+            assert!(Command::new("kill").args(["-s", "HUP", &pid]).status().unwrap().success());
+        }
+        let began = Instant::now();
+        while self.log().matches("Server listening").count() < 2 {
+            assert!(began.elapsed() < BOUND, "sshd does not start again:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// What the server has logged.
@@ -267,7 +289,7 @@ fn connect(child: &mut Child, ours: Ipv4Addr, theirs: Ipv4Addr) {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
     let server = children(&child.id().to_string());
-    let name = format!("ms{}", std::process::id());
+    let name = format!("ms{}x{}", std::process::id(), ours.octets()[3]);
     let ip = |words: &[&str]| {
         let status = Command::new("ip").args(words).status().unwrap();
         assert!(status.success(), "ip {words:?}");
