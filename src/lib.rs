@@ -20,7 +20,7 @@
 //!  5  check                the front door: text in, plan or all diagnostics out; the lints
 //!  4  plan                 steps and edges; loops and fleets unrolled; deadlock
 //!  3  scenario             names, selectors, streams resolved
-//!  2  code                 embedded code: holes, quoting, how interpreters are called
+//!  2  code │ params        embedded code: holes, quoting, how interpreters are called │ YAML parameter trees
 //!  1  syntax               text to tree
 //!  0  diagnostic │ sys     codes, spans, labels, renderers │ the only module with `unsafe`
 //! ```
@@ -33,6 +33,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod event;
 pub mod graph;
+pub mod params;
 pub mod plan;
 pub mod report;
 pub mod run;
