@@ -24,7 +24,7 @@ pub(super) fn text(code: &str) -> Text {
     if at < code.len() {
         pieces.push(Piece::Literal(code[at..].into()));
     }
-    Text { pieces, span: span(0, code.len()), form: TextForm::Fenced, indent: 0 }
+    Text { pieces: pieces.into_iter().collect(), span: span(0, code.len()), form: TextForm::Fenced, indent: 0 }
 }
 
 /// The code that comes out, or each refusal with the byte at which its hole starts.

@@ -45,7 +45,7 @@ fn fill(mut reader: impl Quoting, text: &Text) -> Result<Arc<str>, Vec<Diagnosti
     let mut code = String::new();
     let mut holes: Vec<(&Expr, Span)> = Vec::new();
     let mut wrong: Vec<(usize, Unsafe)> = Vec::new();
-    for piece in &text.pieces {
+    for piece in text.pieces.iter() {
         match piece {
             Piece::Literal(literal) => {
                 reader.literal(literal);

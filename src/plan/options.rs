@@ -322,7 +322,7 @@ impl Builder<'_> {
         let body = if let ExprKind::Template(text) = &text.kind {
             text.clone()
         } else if let Some(literal) = text.as_text() {
-            let pieces = vec![ast::Piece::Literal(literal.clone())];
+            let pieces = ast::Pieces::One(ast::Piece::Literal(literal.clone()));
             ast::Text { pieces, span: text.span, form: ast::TextForm::Quoted, indent: 0 }
         } else {
             let message = "a probe is code between quotes: shell(\"probe\")";

@@ -1,5 +1,6 @@
 //! The tree: a scenario exactly as it was written, every piece with its place. No pest in here.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::value::Value;
@@ -284,7 +285,7 @@ pub enum Body {
 #[derive(Clone, Debug)]
 pub struct Text {
     /// The pieces in order; two pieces of literal text never stand side by side.
-    pub pieces: Vec<Piece>,
+    pub pieces: Pieces,
     /// Where the content stands: without quotes or fence lines.
     pub span: Span,
     /// How it was delimited.
@@ -313,6 +314,37 @@ pub enum Piece {
     Literal(Arc<str>),
     /// `${{ expression }}`; its span is the whole hole.
     Hole(Box<Expr>, Span),
+}
+
+/// The pieces of a text. Most texts are one piece, and a scenario has a million of them: that one stands here itself.
+#[derive(Clone, Debug)]
+pub enum Pieces {
+    /// A single one.
+    One(Piece),
+    /// None, or several.
+    Many(Box<[Piece]>),
+}
+
+impl Deref for Pieces {
+    type Target = [Piece];
+
+    fn deref(&self) -> &[Piece] {
+        match self {
+            Self::One(piece) => std::slice::from_ref(piece),
+            Self::Many(pieces) => pieces,
+        }
+    }
+}
+
+impl FromIterator<Piece> for Pieces {
+    fn from_iter<I: IntoIterator<Item = Piece>>(pieces: I) -> Self {
+        let mut pieces = pieces.into_iter();
+        match (pieces.next(), pieces.next()) {
+            (None, _) => Self::Many(Box::default()),
+            (Some(only), None) => Self::One(only),
+            (Some(first), Some(second)) => Self::Many([first, second].into_iter().chain(pieces).collect()),
+        }
+    }
 }
 
 /// An expression.

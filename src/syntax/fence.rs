@@ -6,7 +6,7 @@ use super::ast::{Text, TextForm};
 use super::block::{ANYWHERE, IN_BLOCK, TOP_LEVEL};
 use super::grammar::Pair;
 use super::parser::{Parsed, Parser};
-use super::text::Pieces;
+use super::text::Making;
 use crate::diagnostic::{Code, Diagnostic};
 
 /// A closing fence that was looked for: from where, and the start of its line if there is one.
@@ -131,7 +131,7 @@ impl<'s> Parser<'s> {
     fn dedented(&mut self, lines: Range<usize>) -> Parsed<Text> {
         self.opaque(&lines);
         let shared = shared_indentation(&self.text[lines.clone()]);
-        let mut pieces = Pieces::default();
+        let mut pieces = Making::default();
         let mut at = lines.start;
         while at < lines.end {
             let (end, next) = (self.content_end(at), self.line_end(at) + 1);

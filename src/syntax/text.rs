@@ -3,19 +3,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::ast::{Expr, Name, Piece, Text, TextForm};
+use super::ast::{Expr, Name, Piece, Pieces, Text, TextForm};
 use super::grammar::{Pair, Rule};
 use super::parser::{Parsed, Parser};
 use crate::diagnostic::{Code, Diagnostic, Span, Spanned};
 
 /// A text in the making: literal text grows until a hole ends it.
 #[derive(Default)]
-pub(super) struct Pieces {
+pub(super) struct Making {
     done: Vec<Piece>,
     literal: String,
 }
 
-impl Pieces {
+impl Making {
     pub(super) fn push(&mut self, text: &str) {
         self.literal.push_str(text);
     }
@@ -27,15 +27,14 @@ impl Pieces {
 
     fn flush(&mut self) {
         if !self.literal.is_empty() {
-            self.done.reserve_exact(1);
             self.done.push(Piece::Literal(Arc::from(&*self.literal)));
             self.literal.clear();
         }
     }
 
-    pub(super) fn finish(mut self) -> Vec<Piece> {
+    pub(super) fn finish(mut self) -> Pieces {
         self.flush();
-        self.done
+        self.done.into_iter().collect()
     }
 }
 
@@ -45,7 +44,7 @@ impl<'s> Parser<'s> {
         let span = self.place(&pair);
         let raw = pair.as_rule() == Rule::raw;
         let span = self.span(span.range().start + 1..span.range().end - 1);
-        let (mut pieces, mut height) = (Pieces::default(), 0);
+        let (mut pieces, mut height) = (Making::default(), 0);
         for part in pair.into_inner() {
             height = height.max(self.part(part, &mut pieces)?);
         }
@@ -55,7 +54,7 @@ impl<'s> Parser<'s> {
 
     /// Adds one part of a string; the height of its expression, if it is a hole.
     #[expect(clippy::wildcard_enum_match_arm, reason = "what is left are the closing quotes")]
-    fn part(&mut self, part: Pair<'s>, pieces: &mut Pieces) -> Parsed<u32> {
+    fn part(&mut self, part: Pair<'s>, pieces: &mut Making) -> Parsed<u32> {
         match part.as_rule() {
             Rule::chars | Rule::raw_text => pieces.push(part.as_str()),
             Rule::dollar => pieces.push(part.as_str().strip_prefix("$$").map_or("$", |_| "${{")),
@@ -136,14 +135,14 @@ impl<'s> Parser<'s> {
     /// One line of code.
     pub(super) fn line_text(&mut self, range: Range<usize>) -> Parsed<Text> {
         self.opaque(&range);
-        let mut pieces = Pieces::default();
+        let mut pieces = Making::default();
         let span = self.span(range.clone());
         self.holes(range, &mut pieces)?;
         Ok(Text { pieces: pieces.finish(), span, form: TextForm::Line, indent: 0 })
     }
 
     /// Adds a piece of code that stays on one line, with its holes.
-    pub(super) fn holes(&mut self, range: Range<usize>, pieces: &mut Pieces) -> Parsed<()> {
+    pub(super) fn holes(&mut self, range: Range<usize>, pieces: &mut Making) -> Parsed<()> {
         let mut from = range.start;
         let bytes = self.text.as_bytes();
         while let Some(found) = memchr::memmem::find(&bytes[from..range.end], b"${{") {
