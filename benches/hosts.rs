@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use self::measure::{installed, kib, line, median, mstream, peak_of, timed, write};
+use self::measure::{from_debian, kib, line, median, mstream, peak_of, timed, write};
 use self::sshd::Sshd;
 
 mod measure;
@@ -64,12 +64,8 @@ fn peers() {
         let filled = Command::new(environment.join("bin/pip")).args(["install", "-q"]).args(packages).status().unwrap();
         assert!(made.success() && filled.success(), "the neighbours cannot be installed");
     }
-    if !["pdsh", "clush", "parallel"].iter().all(|program| installed(program)) {
-        let words = ["install", "-y", "-qq", "--no-install-recommends", "pdsh", "clustershell", "parallel"];
-        let _ = Command::new("apt-get").args(["update", "-qq"]).status();
-        let status = Command::new("apt-get").args(words).stdout(Stdio::null()).status();
-        assert!(status.is_ok_and(|status| status.success()), "pdsh, clustershell and parallel cannot be installed");
-    }
+    let complete = from_debian(&["pdsh", "clush", "parallel"], &["pdsh", "clustershell", "parallel"]);
+    assert!(complete, "pdsh, clustershell and parallel cannot be installed");
 }
 
 /// Hosts, and what the neighbours need to find them.

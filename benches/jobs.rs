@@ -1,7 +1,8 @@
 //! What a run costs beside the limit and beside its neighbours, in one go: `cargo bench --bench jobs`.
 //!
-//! Every figure is a ratio to something measured in the same run on the same machine. Neighbours that are not
-//! installed are named as missing, not left out.
+//! Every figure is a ratio to something measured in the same run on the same machine. Neighbours are installed before
+//! the first run, by the package manager or, `just`, into `target/peers`; those that cannot be are named as missing,
+//! not left out.
 
 #![expect(
     clippy::print_stdout,
@@ -10,13 +11,16 @@
 )]
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use self::measure::{installed, kib, line, median, mstream, peak_memory, peak_of, timed, write};
+use self::measure::{from_debian, installed, kib, line, median, mstream, peak_memory, peak_of, timed, write};
 
 mod measure;
+
+/// Where `just` is installed.
+const JUST: &str = "target/peers/just";
 
 /// A bench and its name.
 type Bench = (&'static str, fn(&Path));
@@ -31,6 +35,9 @@ fn main() {
     let only = std::env::args().nth(1).filter(|word| !word.starts_with('-'));
     let all: [Bench; 5] =
         [("start", start_up), ("steps", steps), ("streams", streams), ("flood", flood), ("check", check)];
+    if only.as_ref().is_none_or(|only| ["start", "steps", "streams"].contains(&only.as_str())) {
+        neighbours();
+    }
     for (name, bench) in all {
         if only.as_ref().is_none_or(|only| only == name) {
             bench(&folder);
@@ -38,6 +45,26 @@ fn main() {
         }
     }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Installs the neighbours that are missing.
+fn neighbours() {
+    from_debian(&["make", "ninja"], &["make", "ninja-build"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(JUST);
+    if !installed("just") && !own_just().exists() {
+        let _ = Command::new("cargo").args(["install", "-q", "--locked", "just", "--root"]).arg(root).status();
+    }
+}
+
+/// The `just` that no package manager had.
+fn own_just() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(JUST).join("bin/just")
+}
+
+/// How a neighbour is called, if it is there.
+fn neighbour(name: &str) -> Option<Command> {
+    let own = (name == "just" && own_just().exists()).then(|| Command::new(own_just()));
+    own.or_else(|| installed(name).then(|| Command::new(name)))
 }
 
 /// `posix_spawn` and `waitpid` of `sh -c :`, nothing else: the limit of a new shell a step. It has no session of its
@@ -55,8 +82,8 @@ fn start_up(folder: &Path) {
     write(folder, "justfile", "empty:\n");
     let version = median(20, || timed(&mut mstream(folder, &["--version"])));
     let empty = median(20, || timed(&mut mstream(folder, &["exec", "empty.ms"])));
-    if installed("just") {
-        let just = |words: &[&str]| median(20, || timed(Command::new("just").args(words).current_dir(folder)));
+    if neighbour("just").is_some() {
+        let just = |words: &[&str]| median(20, || timed(neighbour("just").unwrap().args(words).current_dir(folder)));
         let (just_version, just_empty) = (just(&["--version"]), just(&["empty"]));
         line("just --version", just_version, just_version, "");
         line("mstream --version", version, just_version, "");
@@ -109,8 +136,9 @@ fn steps(folder: &Path) {
 
 fn peers(folder: &Path, limit: Duration, all: &[(&str, &[&str])]) {
     for (program, words) in all {
-        if installed(program) {
-            line(program, median(5, || timed(Command::new(program).args(*words).current_dir(folder))), limit, "");
+        if neighbour(program).is_some() {
+            let run = || timed(neighbour(program).unwrap().args(*words).current_dir(folder));
+            line(program, median(5, run), limit, "");
         } else {
             println!("  {program:<28} is not installed");
         }

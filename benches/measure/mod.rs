@@ -14,7 +14,7 @@ pub(crate) fn peak_of(command: &mut Command) -> u64 {
             break status;
         }
         peak = peak_memory(pid).max(peak);
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1));
     };
     assert!(status.success(), "{command:?}: {status}");
     peak
@@ -46,6 +46,17 @@ pub(crate) fn mstream(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
     command.args(words).current_dir(folder);
     command
+}
+
+/// Installs packages of Debian, unless all of these programs are there; whether they are now.
+pub(crate) fn from_debian(programs: &[&str], packages: &[&str]) -> bool {
+    let complete = || programs.iter().all(|program| installed(program));
+    if !complete() {
+        let _ = Command::new("apt-get").args(["update", "-qq"]).status();
+        let words = ["install", "-y", "-qq", "--no-install-recommends"];
+        let _ = Command::new("apt-get").args(words).args(packages).stdout(Stdio::null()).status();
+    }
+    complete()
 }
 
 pub(crate) fn installed(program: &str) -> bool {
