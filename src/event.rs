@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::plan::{BarrierId, StepId};
+use crate::plan::{BarrierId, StepId, ValueId};
 use crate::scenario::StreamId;
+use crate::syntax::Value;
 
 /// An event and when it happened.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,6 +57,10 @@ pub enum Event {
     StepEnded(StepId, Outcome),
     /// A background process ended.
     ProcessEnded(StepId, Exit),
+    /// A `let` has made its value; nothing where a secret is in it. Comes before its step's end.
+    ValueMade(ValueId, Option<Made>),
+    /// A step that an earlier run has done: it is not done again. Comes before anything is done.
+    StepTaken(StepId, Outcome),
     /// All parties have come; the last one.
     BarrierReleased(BarrierId, StreamId),
     /// A party cannot come any more.
@@ -66,6 +71,8 @@ pub enum Event {
     Interrupted(Urgency),
     /// The time for the whole run is over.
     RunTimedOut,
+    /// What happens can no longer be written down, so the run ends; why.
+    JournalFailed(Arc<str>),
     /// The run is over.
     RunEnded(Verdict),
 }
@@ -158,6 +165,8 @@ pub enum Cause {
     FailFast(Origin),
     /// The time for the whole run was over.
     RunTimeout,
+    /// The journal could not be written any more.
+    Journal,
     /// Its own stream failed elsewhere: a background process died.
     Stream(Origin),
 }
@@ -187,6 +196,33 @@ pub enum Urgency {
     Orderly,
     /// End everything at once.
     AtOnce,
+}
+
+/// Why a run is asked to stop.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Ask {
+    /// Somebody wants it to.
+    Interrupt(Urgency),
+    /// What happens can no longer be written down; why.
+    JournalFailed(Arc<str>),
+}
+
+/// What a `let` has made. Cheap to clone.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Made {
+    /// An evaluated expression.
+    Value(Value),
+    /// What code printed and how it ended.
+    Output {
+        /// All of it, as text where it is UTF-8.
+        stdout: Value,
+        /// Likewise.
+        stderr: Value,
+        /// As a shell has it: 128 and the signal's number where one killed it; nothing where it never ran.
+        exit: Option<i64>,
+        /// From its start to its end.
+        duration: Duration,
+    },
 }
 
 /// What a run comes to.

@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! 10  cli                  files, terminal, environment, signals, exit codes: nothing else touches them
-//!  9  run │ report │ graph  neighbours; none knows another
+//!  9  run │ report │ graph │ resume  neighbours; none knows another
 //!  8  backend              one trait; one file a backend
 //!  7  engine               the run as a pure state machine: no clock, no I/O, no async
 //!  6  event                what happened, in order
@@ -36,6 +36,7 @@ pub mod graph;
 pub mod params;
 pub mod plan;
 pub mod report;
+pub mod resume;
 pub mod run;
 pub mod scenario;
 pub mod syntax;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -10,10 +10,15 @@ use indexmap::IndexMap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::begun::Begun;
 use super::engines::engines;
 use super::files::{checked, show};
-use super::journal::{Folder, Journal, private};
+use super::folder::{Folder, private};
+use super::hand::{Hand, Taking};
+use super::inputs::Inputs;
+use super::journal::Journal;
 use super::outlet::Outlet;
+use super::resume::{Earlier, REFUSED, earlier};
 use super::secrets::{Secrets, secrets};
 use super::view::{FRAME, View};
 use super::{Console, Scenarios, WRONG};
@@ -24,8 +29,8 @@ use crate::backend::local::LocalBackend;
 use crate::backend::ssh::SshBackend;
 use crate::check::Checked;
 use crate::diagnostic::Sources;
-use crate::engine::Limits;
-use crate::event::{Record, Urgency, Verdict};
+use crate::engine::{Limits, Past};
+use crate::event::{Ask, Record, Urgency, Verdict};
 use crate::graph;
 use crate::plan::Plan;
 use crate::report::Style;
@@ -52,6 +57,9 @@ const BATCHES: usize = 128;
 
 /// A run that is over waits for a reader of its progress until that takes nothing for so long.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// So many requests to stop may wait: a third interrupt says nothing new.
+const ASKS: usize = 8;
 
 /// How often the writer looks for records while there are some.
 const LOOK: Duration = Duration::from_millis(2);
@@ -82,6 +90,9 @@ pub(super) struct Exec {
     /// What to write while it runs.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    /// Go on with a run that was killed: its id, the beginning of it, or `last`.
+    #[arg(long, value_name = "RUN")]
+    resume: Option<String>,
     /// Where secrets stand, as NAME=value lines, before the environment.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
@@ -136,6 +147,10 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
     if wrong {
         return WRONG;
     }
+    if it.resume.is_some() && ready.len() > 1 {
+        Console::complain("a run is resumed with the one scenario that it was made of");
+        return WRONG;
+    }
     if it.dry_run {
         for scenario in &ready {
             Console::result(&graph::export(&scenario.plan, &scenario.sources, graph::Format::Text));
@@ -159,7 +174,11 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
                     break;
                 }
             }
-            Err(words) => {
+            Err(Unable::Refused(words)) => {
+                readers.progress.say(&format!("error: {words}\n"));
+                return REFUSED;
+            }
+            Err(Unable::Surroundings(words)) => {
                 readers.progress.say(&format!("error: {words}\n"));
                 worst = worst.and(Verdict { surroundings: true, ..Verdict::default() });
                 code = worst.exit_code();
@@ -186,6 +205,20 @@ impl Readers {
     }
 }
 
+/// Why nothing ran.
+enum Unable {
+    /// The earlier run cannot be resumed.
+    Refused(String),
+    /// The surroundings do not allow it.
+    Surroundings(String),
+}
+
+impl From<String> for Unable {
+    fn from(words: String) -> Self {
+        Self::Surroundings(words)
+    }
+}
+
 /// A scenario that may run.
 struct Scenario {
     path: PathBuf,
@@ -207,30 +240,43 @@ fn prepared(it: &Exec, path: &Path, found: Checked, console: &Console) -> Result
 }
 
 /// Runs one scenario; its verdict, and the exit code that goes with it.
-fn one(it: &Exec, scenario: &Scenario, console: &Console, readers: &Readers) -> Result<(Verdict, u8), String> {
+fn one(it: &Exec, scenario: &Scenario, console: &Console, readers: &Readers) -> Result<(Verdict, u8), Unable> {
     let here = here()?;
+    let inputs = Inputs::of(&scenario.sources, &it.scenarios.inputs.settings());
+    let earlier = match &it.resume {
+        None => None,
+        Some(which) => Some(gone_on_with(which, scenario, &inputs, &here, readers)?),
+    };
     let folder = Folder::make(&here);
     let folder = folder.map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
-    let view = view(it, scenario, &folder, console, readers);
-    let mut writer = writer(scenario, &folder, console, view)?;
-    let (sender, records) = sync_channel(BATCHES);
+    let unwritten = |error| format!("cannot write `{}`: {error}", folder.path.display());
+    let (asks, asked) = mpsc::channel(ASKS);
+    let (taken, written) = sync_channel(1);
+    let header = header(&folder, earlier.as_ref());
+    let lines =
+        |printed| Jsonl::new(Arc::clone(&scenario.plan), Arc::clone(&scenario.sources), header.clone(), printed);
+    let view = view(it, scenario, console, readers, lines(Printed::Whole));
+    let journal = Journal::open(&folder, Arc::clone(&scenario.plan), lines(Printed::Size), KEPT, asks.clone());
+    let summary = summary(scenario, console, &header);
+    let taken = earlier.is_some().then_some(taken);
+    let mut writer = Writer { journal: journal.map_err(unwritten)?, summary, view, taken };
+    let (records, received) = sync_channel(BATCHES);
+    let begun = Begun::make(&folder.path, &scenario.plan, &inputs).map_err(unwritten)?;
+    let taking = earlier.as_ref().map(|earlier| Taking { earlier, by: Arc::clone(&folder.id), written });
+    let mut hand = Hand { records, begun, asks: asks.clone(), taking };
+    let none = Past::default();
+    let past = earlier.as_ref().map_or(&none, |earlier| &earlier.past);
     let ran = std::thread::scope(|scope| {
         let writer = &mut writer;
-        let writing = scope.spawn(move || writer.write(&records));
-        let ran = drive(it, scenario, &folder, &mut |batch| {
-            // The writer ends after the sender only; where it failed, the journal says so at the end.
-            let _ = sender.send(batch);
-        });
-        drop(sender);
+        let writing = scope.spawn(move || writer.write(&received));
+        let ran = drive(it, scenario, &folder, Links { past, asks, asked }, &mut hand);
+        drop(hand);
         writing.thread().unpark();
         (ran, writing.join().is_err())
     });
     let ((mut verdict, signal), broken) = (ran.0?, ran.1);
     verdict.internal |= broken;
-    if let Some(words) = &writer.journal.failed {
-        readers.progress.say(&format!("error: {words}\n"));
-        verdict.surroundings = true;
-    }
+    verdict.surroundings |= told_what_failed(&mut writer.journal, readers);
     if it.format == Format::Human {
         let seen = readers.progress.wait(0, FAREWELL);
         readers.results.say(&writer.summary.render());
@@ -245,27 +291,46 @@ fn one(it: &Exec, scenario: &Scenario, console: &Console, readers: &Readers) -> 
     Ok((verdict, code))
 }
 
-/// Every event as a line.
-fn lines(scenario: &Scenario, folder: &Folder, printed: Printed) -> Jsonl {
-    let header = Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into() };
-    Jsonl::new(Arc::clone(&scenario.plan), Arc::clone(&scenario.sources), header, printed)
+/// The run that this one goes on with.
+fn gone_on_with(
+    which: &str,
+    scenario: &Scenario,
+    inputs: &Inputs,
+    here: &Path,
+    readers: &Readers,
+) -> Result<Earlier, Unable> {
+    let earlier = earlier(here, which, &scenario.plan, &scenario.sources, inputs).map_err(Unable::Refused)?;
+    readers.progress.say(&earlier.words(&scenario.plan));
+    Ok(earlier)
+}
+
+/// What the first line of the events says.
+fn header(folder: &Folder, earlier: Option<&Earlier>) -> Header {
+    let resumed = earlier.map(|earlier| Arc::clone(&earlier.id));
+    Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into(), resumed }
 }
 
 /// What this run shows.
-fn view(it: &Exec, scenario: &Scenario, folder: &Folder, console: &Console, readers: &Readers) -> View {
+fn view(it: &Exec, scenario: &Scenario, console: &Console, readers: &Readers, lines: Jsonl) -> View {
     match it.format {
         Format::Human => View::human(&scenario.plan, &scenario.sources, console, &readers.progress),
-        Format::Jsonl => View::lines(lines(scenario, folder, Printed::Whole), &readers.results),
+        Format::Jsonl => View::lines(lines, &readers.results),
     }
 }
 
-/// What reads the records of this run.
-fn writer(scenario: &Scenario, folder: &Folder, console: &Console, view: View) -> Result<Writer, String> {
-    let (plan, sources) = (&scenario.plan, &scenario.sources);
-    let journal = Journal::open(folder, Arc::clone(plan), lines(scenario, folder, Printed::Size), KEPT);
-    let journal = journal.map_err(|error| format!("cannot write `{}`: {error}", folder.path.display()))?;
-    let summary = Summary::new(Arc::clone(plan), Arc::clone(sources), Style { color: console.out_color });
-    Ok(Writer { journal, summary, view })
+/// What it will have come to.
+fn summary(scenario: &Scenario, console: &Console, header: &Header) -> Summary {
+    let style = Style { color: console.out_color };
+    Summary::new(Arc::clone(&scenario.plan), Arc::clone(&scenario.sources), style).resumed(header.resumed.clone())
+}
+
+/// Says what could not be written, and answers whether anything could not.
+fn told_what_failed(journal: &mut Journal, readers: &Readers) -> bool {
+    let lost = journal.undeclared();
+    let Some(words) = journal.end() else { return false };
+    let lost = if lost > 0 { format!("; {lost} bytes of output are not kept") } else { String::new() };
+    readers.progress.say(&format!("error: {words}{lost}\n"));
+    true
 }
 
 /// Writes down what happens, on a thread of its own, so that no stream waits for a disk; what is shown has another
@@ -274,6 +339,8 @@ struct Writer {
     journal: Journal,
     summary: Summary,
     view: View,
+    /// Waits until what was taken over of an earlier run is on the disk: that is in the first batch.
+    taken: Option<SyncSender<()>>,
 }
 
 impl Writer {
@@ -319,6 +386,12 @@ impl Writer {
             self.summary.record(record);
             self.view.record(record);
         }
+        if let Some(taken) = self.taken.take()
+            && self.journal.on_disk()
+        {
+            let _ = taken.send(());
+        }
+        self.journal.settle();
         Ok(())
     }
 }
@@ -338,12 +411,20 @@ fn here() -> Result<PathBuf, String> {
     std::env::current_dir().map_err(|error| format!("there is no current folder: {error}"))
 }
 
+/// What goes into a run from outside.
+struct Links<'a> {
+    past: &'a Past,
+    asks: mpsc::Sender<Ask>,
+    asked: mpsc::Receiver<Ask>,
+}
+
 /// Sets the run going on a runtime of its own, with the signals beside it.
 fn drive(
     it: &Exec,
     scenario: &Scenario,
     folder: &Folder,
-    record: &mut dyn FnMut(Vec<Record>),
+    links: Links<'_>,
+    hand: &mut Hand<'_>,
 ) -> Result<(Verdict, Option<u8>), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
@@ -361,7 +442,6 @@ fn drive(
     let files = folder.path.join("files");
     let home = Home { id: Arc::clone(&folder.id), folder: base, tmp: tmp_path, files, keep: KEPT };
     runtime.block_on(async {
-        let (stops, asked) = mpsc::channel(4);
         let job = Run {
             plan: Arc::clone(&scenario.plan),
             limits: limits(it),
@@ -369,17 +449,15 @@ fn drive(
             backends: &backends,
             home,
             sources: &scenario.sources,
-            stops: asked,
+            stops: links.asked,
+            past: links.past,
         };
-        beside(run(job, record), stops).await
+        beside(run(job, hand), links.asks).await
     })
 }
 
 /// Waits for the run, and meanwhile listens to signals.
-async fn beside(
-    run: impl Future<Output = Verdict>,
-    stops: mpsc::Sender<Urgency>,
-) -> Result<(Verdict, Option<u8>), String> {
+async fn beside(run: impl Future<Output = Verdict>, stops: mpsc::Sender<Ask>) -> Result<(Verdict, Option<u8>), String> {
     let listen = |kind| signal(kind).map_err(|error| format!("cannot listen to signals: {error}"));
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
@@ -397,7 +475,7 @@ async fn beside(
         let urgency = if first.is_none() { Urgency::Orderly } else { Urgency::AtOnce };
         first.get_or_insert(code);
         // The channel holds more than anybody needs: the second request is the last that counts.
-        let _ = stops.try_send(urgency);
+        let _ = stops.try_send(Ask::Interrupt(urgency));
     }
 }
 

@@ -1,16 +1,22 @@
 //! The command line: files, terminal, environment, signals and exit codes. Nothing else in the house touches them.
 
 mod askpass;
+mod begun;
 mod check;
 mod engines;
 mod exec;
 mod explain;
 mod files;
+mod folder;
 mod graph;
+mod hand;
+mod inputs;
 mod journal;
 mod outlet;
+mod resume;
 mod secrets;
 mod streams;
+mod sync;
 mod view;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -43,6 +49,7 @@ Exit codes:
     3  the surroundings failed
     4  timed out
     5  all passed, yet something was left behind
+    6  the run cannot be resumed
    70  a fault of mstream's own
   130  interrupted, after cleaning up (143 by SIGTERM)";
 

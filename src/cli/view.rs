@@ -144,7 +144,10 @@ impl View {
             | Event::BarrierBroken(..)
             | Event::GateReleased(..)
             | Event::Interrupted(_)
-            | Event::RunTimedOut => behind > STUCK,
+            | Event::RunTimedOut
+            | Event::JournalFailed(_)
+            | Event::ValueMade(..)
+            | Event::StepTaken(..) => behind > STUCK,
         }
     }
 

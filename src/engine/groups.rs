@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::clock::Alarm;
 use super::state::{After, Kept, Part, Phase, Round, Turn, Work};
-use super::value::Made;
-use crate::event::{Cause, Event, Origin, Outcome, Reason};
+use crate::event::{Cause, Event, Made, Origin, Outcome, Reason};
 use crate::plan::{GroupKind, Need, Plan, StepId, StepKind, ValueId};
 use crate::scenario::StreamId;
 
@@ -48,7 +47,8 @@ impl Turn<'_> {
             self.state.lanes[stream].since = None;
             self.publish(self.plan.groups[group].first, step);
         }
-        self.state.lanes[stream].at = StepId(step.0 + 1);
+        let lane = &mut self.state.lanes[stream];
+        lane.at = lane.again.pop_front().unwrap_or(StepId(step.0 + 1));
         self.queue(Work::Proceed(stream));
     }
 
@@ -143,6 +143,7 @@ impl Turn<'_> {
 
     /// Keeps what a `let` made; others see it at once, or when the outermost group is over.
     pub(super) fn keep(&mut self, stream: StreamId, value: ValueId, made: Made) {
+        self.record(Event::ValueMade(value, Some(made.clone())));
         if self.state.lanes[stream].rounds.is_empty() {
             self.state.values[value] = Kept::Made(made);
             self.supply(Need::Value(value));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 
 use super::needs::key_needs;
+use super::past::Taken;
 use super::state::{Kept, Link, Part, Phase, Turn, Work};
 use crate::event::Origin;
 use crate::plan::{Need, Plan};
@@ -24,9 +25,10 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    pub(super) fn new(plan: &Plan) -> Self {
+    /// What steps that were taken over have used does not count.
+    pub(super) fn new(plan: &Plan, taken: &Taken) -> Self {
         let mut hosts = Self::default();
-        for step in plan.steps.values() {
+        for (_, step) in plan.steps.iter().filter(|(id, _)| !taken.has(*id)) {
             for need in step.extra.iter().flat_map(|extra| &extra.needs) {
                 hosts.used(step.stream, *need, |hosts| &mut hosts.of_steps);
             }

@@ -80,7 +80,7 @@ pub(super) fn origin_of(step: StepId, stream: StreamId, outcome: &Outcome) -> Op
         Outcome::Failed(_) | Outcome::TimedOut(_) => Some(Origin::Step(step)),
         Outcome::Unreachable(_) | Outcome::Lost(_) => Some(Origin::Stream(stream)),
         Outcome::Broken(origin) | Outcome::Cancelled(Cause::Stream(origin)) => Some(*origin),
-        Outcome::Cancelled(Cause::Interrupt | Cause::FailFast(_) | Cause::RunTimeout)
+        Outcome::Cancelled(Cause::Interrupt | Cause::FailFast(_) | Cause::RunTimeout | Cause::Journal)
         | Outcome::Passed
         | Outcome::Skipped => None,
     }

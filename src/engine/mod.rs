@@ -11,6 +11,7 @@ mod hosts;
 mod judge;
 mod meeting;
 mod needs;
+mod past;
 mod planted;
 mod state;
 mod step;
@@ -25,10 +26,12 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::event::{Event, Exit, Fault, Leak, Urgency, Verdict};
+use crate::event::{Ask, Event, Exit, Fault, Leak, Verdict};
 use crate::plan::{Plan, StepId};
 use crate::scenario::StreamId;
 use crate::syntax::Value;
+pub(crate) use needs::{key_needs, needs_place};
+pub use past::Past;
 use planted::Planted;
 use state::{Bounds, State, Turn};
 
@@ -44,7 +47,12 @@ pub struct Engine {
 impl Engine {
     /// A run of `plan` that has not begun: [`Input::Begin`] begins it.
     pub fn new(plan: Arc<Plan>, limits: Limits, secrets: Arc<IndexMap<Arc<str>, Value>>) -> Self {
-        let state = State::new(&plan);
+        Self::resume(plan, limits, secrets, &Past::default())
+    }
+
+    /// A run that begins after all that an earlier one has done.
+    pub fn resume(plan: Arc<Plan>, limits: Limits, secrets: Arc<IndexMap<Arc<str>, Value>>, past: &Past) -> Self {
+        let state = State::new(&plan, past);
         Self { plan, bounds: Bounds::new(&limits), secrets, state }
     }
 
@@ -107,8 +115,8 @@ pub enum Input {
     GateReleased(crate::plan::BarrierId, Duration),
     /// A stream is closed, and what it left behind.
     Closed(StreamId, Vec<Leak>),
-    /// Somebody asks to stop.
-    Interrupt(Urgency),
+    /// The run is asked to stop.
+    Asked(Ask),
     /// Nothing but the time: [`Engine::deadline`](Engine) has come.
     Tick,
 }

@@ -7,7 +7,7 @@ use crate::plan::{Need, Plan, StepId, StepKind, Stream};
 use crate::scenario::StreamId;
 
 /// Whether a step runs somewhere, and so needs its stream open.
-pub(super) fn needs_place(plan: &Plan, step: StepId) -> bool {
+pub(crate) fn needs_place(plan: &Plan, step: StepId) -> bool {
     let it = &plan.steps[step];
     match it.kind {
         StepKind::Run(_)
@@ -24,7 +24,7 @@ pub(super) fn needs_place(plan: &Plan, step: StepId) -> bool {
 }
 
 /// What must be there before a stream can be opened.
-pub(super) fn key_needs(stream: &Stream) -> Vec<Need> {
+pub(crate) fn key_needs(stream: &Stream) -> Vec<Need> {
     stream.keys.iter().flat_map(|(_, value)| value.needs()).collect()
 }
 

@@ -10,9 +10,9 @@ use indexmap::IndexMap;
 use super::clock::{Clock, Slot};
 use super::hosts::Hosts;
 use super::needs::{key_needs, needs_place};
-use super::value::Made;
+use super::past::{Past, Taken};
 use super::{Action, Limits, Stop};
-use crate::event::{Cause, Exit, Origin, Outcome, Verdict};
+use crate::event::{Cause, Event, Exit, Made, Origin, Outcome, Verdict};
 use crate::plan::{BarrierId, GroupId, HandleId, Need, Plan, SignalId, StepId, ValueId};
 use crate::scenario::{Arena, StreamId};
 
@@ -43,6 +43,8 @@ pub(super) struct State {
     /// No `finally` any more.
     pub(super) at_once: bool,
     pub(super) verdict: Verdict,
+    /// What is to be told of an earlier run, until the beginning.
+    pub(super) told: Vec<Event>,
     #[cfg(test)]
     pub(super) planted: Option<super::Planted>,
 }
@@ -70,6 +72,10 @@ pub(super) enum Work {
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) at: StepId,
+    /// Where it goes from there, until it has come to where an earlier run was; the last of these is that place.
+    pub(super) again: VecDeque<StepId>,
+    /// Whether an earlier run has done its cleanup.
+    pub(super) cleaned: bool,
     pub(super) part: Part,
     pub(super) phase: Phase,
     pub(super) link: Link,
@@ -243,9 +249,10 @@ pub(super) enum Life {
 }
 
 impl State {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let hosts = Hosts::new(plan);
-        Self {
+    pub(super) fn new(plan: &Plan, past: &Past) -> Self {
+        let taken = Taken::new(plan, past);
+        let hosts = Hosts::new(plan, &taken);
+        let mut state = Self {
             lanes: lanes(plan, &hosts),
             meetings: plan.barriers.ids().map(|_| Meeting::default()).collect(),
             signals: plan.signals.ids().map(|_| Awaited::default()).collect(),
@@ -264,9 +271,12 @@ impl State {
             interrupted: false,
             at_once: false,
             verdict: Verdict::default(),
+            told: Vec::new(),
             #[cfg(test)]
             planted: None,
-        }
+        };
+        state.told = state.go_on_after(plan, past, &taken);
+        state
     }
 }
 
@@ -283,6 +293,8 @@ impl Lane {
     fn new(at: StepId, eager: bool) -> Self {
         Self {
             at,
+            again: VecDeque::new(),
+            cleaned: false,
             part: Part::Timeline,
             phase: Phase::Idle,
             link: Link::Unopened,

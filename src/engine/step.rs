@@ -4,9 +4,8 @@ use super::clock::Alarm;
 use super::judge::origin_of;
 use super::needs::needs_place;
 use super::state::{Kept, Link, Part, Phase, Turn, Work};
-use super::value::Made;
 use super::{Action, Captured, End, Planted, Stop};
-use crate::event::{Event, Exit, Fault, Origin, Outcome, Reason};
+use crate::event::{Event, Exit, Fault, Made, Origin, Outcome, Reason};
 use crate::plan::{StepId, StepKind, Unknown, ValueId, evaluate, explain, holds};
 use crate::scenario::StreamId;
 
@@ -16,7 +15,10 @@ pub(super) const TERM: Stop = Stop::Gently(15);
 impl Turn<'_> {
     /// A stream has come to its next step.
     pub(super) fn arrive(&mut self, stream: StreamId) {
-        self.open_groups(stream);
+        // What is done again for those that come after it is in no group any more.
+        if self.state.lanes[stream].again.is_empty() {
+            self.open_groups(stream);
+        }
         // A cleanup waits for nobody.
         if self.state.lanes[stream].part == Part::Cleanup || self.await_needs(stream) {
             self.begin(stream);

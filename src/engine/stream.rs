@@ -17,6 +17,9 @@ impl Turn<'_> {
             return;
         }
         self.record(Event::RunStarted);
+        for event in std::mem::take(&mut self.state.told) {
+            self.record(event);
+        }
         if let Some(limit) = self.bounds.run {
             self.arm(Alarm::Run, limit);
         }
@@ -165,6 +168,8 @@ impl Turn<'_> {
             self.state.lanes[stream].failed.get_or_insert(origin);
             self.break_rest(stream, from);
         }
+        let from = self.state.lanes[stream].again.back().copied().unwrap_or(from);
+        self.state.lanes[stream].again.clear();
         for step in Plan::range(&(from..end)) {
             self.record(Event::StepEnded(step, Outcome::Skipped));
         }
@@ -177,6 +182,7 @@ impl Turn<'_> {
         let lane = &self.state.lanes[stream];
         let Some(origin) = lane.failed else { return };
         let from = lane.since.map_or(from, |since| since.min(from));
+        let from = lane.again.back().copied().unwrap_or(from);
         if lane.link == Link::Unopened {
             self.deny(Need::Host(stream), origin);
         }
@@ -238,7 +244,7 @@ impl Turn<'_> {
         let cleanup = &self.plan.streams[stream].cleanup;
         let lane = &mut self.state.lanes[stream];
         lane.phase = Phase::Idle;
-        if cleanup.is_empty() {
+        if cleanup.is_empty() || lane.cleaned {
             return self.close(stream);
         }
         let lost = matches!(lane.link, Link::Failed(_));

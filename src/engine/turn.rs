@@ -3,7 +3,7 @@
 use super::clock::Alarm;
 use super::state::{Life, Link, Part, Phase, Turn, Work};
 use super::{Action, End, Input, Stop};
-use crate::event::{Cause, Event, Fault, Outcome, Reason};
+use crate::event::{Ask, Cause, Event, Fault, Outcome, Reason};
 use crate::plan::StepId;
 use crate::scenario::StreamId;
 
@@ -63,7 +63,12 @@ impl Turn<'_> {
             }
             Input::GateReleased(barrier, skew) => self.record(Event::GateReleased(barrier, skew)),
             Input::Closed(stream, leaks) => self.closed(stream, leaks),
-            Input::Interrupt(urgency) => self.interrupt(urgency),
+            Input::Asked(Ask::Interrupt(urgency)) => self.interrupt(urgency),
+            Input::Asked(Ask::JournalFailed(words)) => {
+                self.record(Event::JournalFailed(words));
+                self.state.verdict.surroundings = true;
+                self.halt(Cause::Journal);
+            }
             Input::Tick => {}
         }
     }

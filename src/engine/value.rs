@@ -7,19 +7,10 @@ use indexmap::IndexMap;
 
 use super::state::{Kept, State, Turn};
 use super::{Captured, Engine};
-use crate::event::Exit;
+use crate::event::{Exit, Made};
 use crate::plan::{Context, Field, Plan, StepId, Unknown, ValueId, evaluate};
 use crate::scenario::StreamId;
 use crate::syntax::Value;
-
-/// What a `let` has made. Cheap to clone.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) enum Made {
-    /// An evaluated expression.
-    Value(Value),
-    /// What code printed and how it ended.
-    Output { stdout: Value, stderr: Value, exit: Option<i64>, duration: Duration },
-}
 
 impl Made {
     pub(super) fn output(captured: Captured, exit: &Exit, duration: Duration) -> Self {

@@ -94,6 +94,8 @@ pub(super) struct Watch {
     meetings: Vec<Meets>,
     met: Option<(BarrierId, Box<Meeting>)>,
     broken: IndexSet<BarrierId>,
+    /// How many steps an earlier run has done.
+    pub(super) taken: usize,
 }
 
 impl Watch {
@@ -104,6 +106,7 @@ impl Watch {
             meetings: vec![Meets::Nobody; plan.barriers.len()],
             met: None,
             broken: IndexSet::new(),
+            taken: 0,
         }
     }
 
@@ -120,6 +123,7 @@ impl Watch {
             Event::StepWaiting(step) => self.waiting(plan, *step, at),
             Event::StepReady(step) => self.staged(plan, *step, at),
             Event::StepEnded(step, outcome) => self.ended(plan, *step, outcome, at),
+            Event::StepTaken(step, outcome) => self.taken(plan, *step, outcome),
             Event::BarrierReleased(barrier, _) => self.released(*barrier),
             Event::StepReleased(step) => self.let_go(plan, *step, at),
             Event::BarrierBroken(barrier, _) => drop(self.broken.insert(*barrier)),
@@ -132,6 +136,8 @@ impl Watch {
             | Event::GateReleased(..)
             | Event::Interrupted(_)
             | Event::RunTimedOut
+            | Event::JournalFailed(_)
+            | Event::ValueMade(..)
             | Event::RunEnded(_) => {}
         }
     }
@@ -213,18 +219,17 @@ impl Watch {
         }
     }
 
+    /// An earlier run has done it, all that meets there with it.
+    fn taken(&mut self, plan: &Plan, step: StepId, outcome: &Outcome) {
+        self.steps[step] = done(plan, step, outcome);
+        if let StepKind::Barrier(barrier) = plan.steps[step].kind {
+            self.meetings[barrier.index()] = Meets::All;
+        }
+        self.taken += 1;
+    }
+
     fn ended(&mut self, plan: &Plan, step: StepId, outcome: &Outcome, at: Duration) {
-        self.steps[step] = match outcome {
-            Outcome::Passed => Done::Passed,
-            Outcome::Failed(_) | Outcome::TimedOut(_) if excused(plan, step, outcome) => Done::Excused,
-            Outcome::Failed(_) => Done::Failed,
-            Outcome::TimedOut(_) => Done::TimedOut,
-            Outcome::Unreachable(_) => Done::Unreachable,
-            Outcome::Lost(_) => Done::Lost,
-            Outcome::Broken(_) => Done::Broken,
-            Outcome::Cancelled(_) => Done::Cancelled,
-            Outcome::Skipped => Done::Skipped,
-        };
+        self.steps[step] = done(plan, step, outcome);
         let seen = &self.streams[plan.steps[step].stream];
         if matches!(seen.doing, Doing::Running(now) | Doing::Waiting(now) if now == step) {
             self.turn(plan.steps[step].stream, Doing::Between, at);
@@ -234,6 +239,20 @@ impl Watch {
     fn released(&mut self, barrier: BarrierId) {
         let before = std::mem::replace(&mut self.meetings[barrier.index()], Meets::All);
         self.met = Some((barrier, if let Meets::Some(meeting) = before { meeting } else { Box::default() }));
+    }
+}
+
+fn done(plan: &Plan, step: StepId, outcome: &Outcome) -> Done {
+    match outcome {
+        Outcome::Passed => Done::Passed,
+        Outcome::Failed(_) | Outcome::TimedOut(_) if excused(plan, step, outcome) => Done::Excused,
+        Outcome::Failed(_) => Done::Failed,
+        Outcome::TimedOut(_) => Done::TimedOut,
+        Outcome::Unreachable(_) => Done::Unreachable,
+        Outcome::Lost(_) => Done::Lost,
+        Outcome::Broken(_) => Done::Broken,
+        Outcome::Cancelled(_) => Done::Cancelled,
+        Outcome::Skipped => Done::Skipped,
     }
 }
 

@@ -124,6 +124,7 @@ pub(super) fn cause(cause: Cause) -> &'static str {
         Cause::Interrupt => "interrupted",
         Cause::FailFast(_) => "something else failed, and --fail-fast ends the run",
         Cause::RunTimeout => "the time for the whole run was over",
+        Cause::Journal => "the journal could not be written any more",
         Cause::Stream(_) => "its stream failed elsewhere",
     }
 }

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::gate::Gates;
 use super::mask::Masker;
 use super::probe::{Ready, Watch};
-use super::{Home, files, job};
+use super::{Home, Recorder, files, job};
 use crate::backend::{Backend, Job, Orders, Place, Session, Told, Voice};
 use crate::diagnostic::Sources;
-use crate::engine::{Action, End, Engine, Input, Limits, Stop};
+use crate::engine::{Action, End, Engine, Input, Limits, Past, Stop};
 use crate::event::{Event, Exit, Fault, Leak, Record, Verdict};
 use crate::plan::{Plan, StepId, StepKind, evaluate};
 use crate::scenario::{Id as _, StreamId};
@@ -28,6 +28,7 @@ pub(super) struct World<'a> {
     pub(super) backends: &'a IndexMap<Arc<str>, Arc<dyn Backend>>,
     pub(super) home: Home,
     pub(super) sources: &'a Sources,
+    pub(super) past: &'a Past,
     /// What timeouts are multiplied by, in percent.
     pub(super) scale: u32,
 }
@@ -36,7 +37,7 @@ pub(super) struct World<'a> {
 pub(super) struct Carrier<'a> {
     pub(super) world: World<'a>,
     pub(super) engine: Engine,
-    record: &'a mut dyn FnMut(Vec<Record>),
+    record: &'a mut dyn Recorder,
     started: Instant,
     sequence: u64,
     /// Records that were not handed on yet: that is done while the processes that were started get going.
@@ -114,11 +115,11 @@ impl<'a> Carrier<'a> {
         limits: Limits,
         secrets: Arc<IndexMap<Arc<str>, Value>>,
         voices: mpsc::Sender<(StepId, Told)>,
-        record: &'a mut dyn FnMut(Vec<Record>),
+        record: &'a mut dyn Recorder,
     ) -> Self {
         Self {
             masker: Masker::new(&secrets),
-            engine: Engine::new(Arc::clone(&world.plan), limits, secrets),
+            engine: Engine::resume(Arc::clone(&world.plan), limits, secrets, world.past),
             record,
             started: Instant::now(),
             sequence: 0,
@@ -201,7 +202,7 @@ impl<'a> Carrier<'a> {
             Action::Open(stream) => self.open(stream),
             Action::Close(stream) => self.close(stream),
             Action::Run(step) => {
-                if let Err(words) = self.start(step) {
+                if let Err(words) = self.record.begins(step).and_then(|()| self.start(step)) {
                     let exit = Exit::Refused(words.into());
                     self.inputs.push_back(Input::Ended(step, End { exit, captured: None }));
                 }
@@ -364,7 +365,7 @@ impl<'a> Carrier<'a> {
     /// Hands on what was recorded, in order.
     pub(super) fn flush(&mut self) {
         if !self.unwritten.is_empty() {
-            (self.record)(std::mem::take(&mut self.unwritten));
+            self.record.record(std::mem::take(&mut self.unwritten));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use indexmap::IndexMap;
 
-use crate::event::{Channel, Event, Outcome, Reason};
+use crate::event::{Channel, Event, Made, Outcome, Reason};
 use crate::plan::StepId;
 use crate::syntax::Value;
 
@@ -57,12 +57,40 @@ impl Masker {
         if self.secrets.is_empty() {
             return event;
         }
-        if let Event::StepEnded(_, Outcome::Failed(Reason::Unmet(parts))) = &mut event {
+        if let Event::ValueMade(_, made) = &mut event {
+            made.take_if(|made| self.is_in(made));
+        } else if let Event::StepEnded(_, Outcome::Failed(Reason::Unmet(parts))) = &mut event {
             *parts = parts.iter().map(|part| self.words(part)).collect();
         } else if let Event::StepEnded(_, Outcome::Failed(Reason::Error(words))) = &mut event {
             *words = self.words(words).into();
         }
         event
+    }
+
+    /// Whether a secret is in it.
+    fn is_in(&self, made: &Made) -> bool {
+        match made {
+            Made::Value(value) => self.holds(value),
+            Made::Output { stdout, stderr, .. } => self.holds(stdout) || self.holds(stderr),
+        }
+    }
+
+    fn holds(&self, value: &Value) -> bool {
+        match value {
+            Value::List(items) => items.iter().any(|item| self.holds(item)),
+            Value::Map(map) => {
+                map.iter().any(|(key, value)| self.holds(&Value::Text(key.clone())) || self.holds(value))
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Duration(_)
+            | Value::Size(_)
+            | Value::Text(_)
+            | Value::Bytes(_)
+            | Value::Regex(_) => self.replaced(&value.to_bytes(), usize::MAX).1 > 0,
+        }
     }
 
     fn words(&self, text: &str) -> String {

@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep_until};
 use self::carry::{Carrier, Finished};
 use crate::backend::{Backend, Told};
 use crate::diagnostic::Sources;
-use crate::engine::{Input, Limits};
-use crate::event::{Record, Urgency, Verdict};
+use crate::engine::{Input, Limits, Past};
+use crate::event::{Ask, Record, Verdict};
 use crate::plan::{Plan, StepId};
 use crate::syntax::Value;
 
@@ -44,8 +44,10 @@ pub struct Run<'a> {
     pub home: Home,
     /// The texts of the scenario, so that messages of interpreters name its lines.
     pub sources: &'a Sources,
-    /// Who asks to stop, and how.
-    pub stops: mpsc::Receiver<Urgency>,
+    /// Who asks to stop, and why.
+    pub stops: mpsc::Receiver<Ask>,
+    /// What an earlier run has done of it.
+    pub past: &'a Past,
 }
 
 /// Where a run has its files.
@@ -63,23 +65,44 @@ pub struct Home {
     pub keep: u64,
 }
 
+/// Who writes down what happens.
+pub trait Recorder {
+    /// Code of a step is about to run. What must outlive mstream is to be written before this returns; where it cannot
+    /// be, the code does not run. The error is why, in words.
+    fn begins(&mut self, step: StepId) -> Result<(), String>;
+
+    /// What has happened in one moment, in order.
+    fn record(&mut self, records: Vec<Record>);
+}
+
+impl<F: FnMut(Vec<Record>)> Recorder for F {
+    fn begins(&mut self, _: StepId) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn record(&mut self, records: Vec<Record>) {
+        self(records);
+    }
+}
+
 /// What the loop takes.
 enum Next {
-    Asked(Option<Urgency>),
+    Asked(Option<Ask>),
     Told(StepId, Told),
     Due,
     Finished(Finished),
     Stuck,
 }
 
-/// Runs the plan, hands every event to `record` as it happens, those of one moment together, and returns what the run comes to. Dropped half-way, it
-/// takes the processes of local streams with it.
-pub async fn run(run: Run<'_>, record: &mut dyn FnMut(Vec<Record>)) -> Verdict {
+/// Runs the plan, hands every event to `record` as it happens, those of one moment together, and returns what the run
+/// comes to. Dropped half-way, it takes the processes of local streams with it.
+pub async fn run(run: Run<'_>, record: &mut dyn Recorder) -> Verdict {
     let (voices, mut told) = mpsc::channel(ON_ITS_WAY);
-    let Run { plan, limits, secrets, backends, home, sources, mut stops } = run;
-    let world = carry::World { plan, backends, home, sources, scale: limits.scale };
+    let Run { plan, limits, secrets, backends, home, sources, mut stops, past } = run;
+    let world = carry::World { plan, backends, home, sources, past, scale: limits.scale };
     let mut carrier = Carrier::new(world, limits, secrets, voices, record);
     carrier.take(Input::Begin);
+    carrier.flush();
     let mut asking = true;
     while !carrier.done() {
         let deadline = carrier.deadline();
@@ -94,7 +117,7 @@ pub async fn run(run: Run<'_>, record: &mut dyn FnMut(Vec<Record>)) -> Verdict {
             finished = carrier.finished() => Next::Finished(finished),
         };
         match next {
-            Next::Asked(Some(urgency)) => carrier.take(Input::Interrupt(urgency)),
+            Next::Asked(Some(ask)) => carrier.take(Input::Asked(ask)),
             Next::Asked(None) => asking = false,
             Next::Told(step, told) => carrier.told(step, told),
             Next::Due => carrier.take(Input::Tick),

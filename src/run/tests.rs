@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::backend::scripted::{Opening, ScriptedBackend};
-use crate::event::{Event, Leak, Outcome, Reason};
+use crate::event::{Event, Leak, Outcome, Reason, Urgency};
 use crate::plan::sketch::sketch;
 use crate::plan::{Barrier, CodeId, Expr, Handle, HandleId, Probe, StepKind};
 use crate::scenario::StreamId;
@@ -105,12 +105,21 @@ impl Story {
         let asks = async {
             for (at, urgency) in &self.asks {
                 sleep(*at).await;
-                let _ = asking.send(*urgency).await;
+                let _ = asking.send(Ask::Interrupt(*urgency)).await;
             }
         };
         let backends = [("local".into(), self.backend)].into_iter().collect();
         let (plan, limits, home, secrets) = (Arc::clone(&plan), self.limits, self.home, Arc::default());
-        let run = Run { plan, limits, secrets, backends: &backends, home, sources: &self.sources, stops };
+        let run = Run {
+            plan,
+            limits,
+            secrets,
+            backends: &backends,
+            home,
+            sources: &self.sources,
+            stops,
+            past: &Past::default(),
+        };
         let (verdict, ()) = tokio::join!(super::run(run, &mut record), asks);
         lines.push(format!("exit {}", verdict.exit_code()));
         lines.join("\n")
@@ -142,6 +151,9 @@ fn line(plan: &Plan, record: &Record) -> String {
         Event::BarrierBroken(id, origin) => format!("{}: broken by {origin:?}", plan.barrier_label(*id)),
         Event::GateReleased(id, skew) => format!("{}: released within {skew:?}", plan.barrier_label(*id)),
         Event::Interrupted(urgency) => format!("interrupted: {urgency:?}"),
+        Event::JournalFailed(why) => format!("journal failed: {why}"),
+        Event::ValueMade(id, _) => format!("{} is made", plan.values[*id].name),
+        Event::StepTaken(id, outcome) => format!("{} taken: {}", step(*id), shown(outcome)),
         Event::RunTimedOut => "run timed out".to_owned(),
         Event::RunEnded(verdict) => format!("end {}", verdict.exit_code()),
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::watch::Watch;
 use crate::engine::state::{Kept, Life};
 use crate::engine::{Action, End, Engine, Input, Limits, Planted, Stop};
-use crate::event::{Exit, Fault, Urgency};
+use crate::event::{Ask, Exit, Fault, Urgency};
 use crate::plan::{Plan, StepId, StepKind};
 use crate::scenario::{Id, StreamId};
 
@@ -115,7 +115,7 @@ impl Node {
             all.push(Move::Wait(free));
         }
         if self.interrupts > 0 {
-            all.push(Move::Tell(Input::Interrupt(Urgency::Orderly), true));
+            all.push(Move::Tell(Input::Asked(Ask::Interrupt(Urgency::Orderly)), true));
         }
         all.retain(|it| self.faults > 0 || !it.costs());
         all
@@ -155,8 +155,13 @@ impl Node {
                     self.processes[step.0 as usize] = Owed::Nothing;
                 }
             }
-            Input::Interrupt(_) => self.interrupts -= 1,
-            Input::Begin | Input::Unhealthy(..) | Input::Leaked(..) | Input::GateReleased(..) | Input::Tick => {}
+            Input::Asked(Ask::Interrupt(_)) => self.interrupts -= 1,
+            Input::Asked(Ask::JournalFailed(_))
+            | Input::Begin
+            | Input::Unhealthy(..)
+            | Input::Leaked(..)
+            | Input::GateReleased(..)
+            | Input::Tick => {}
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::explore::{Move, Node};
 use crate::engine::{Action, Input, Limits};
-use crate::event::{Cause, Event, Exit, Fault, Outcome, Reason};
+use crate::event::{Ask, Cause, Event, Exit, Fault, Outcome, Reason};
 use crate::plan::sketch::sketch;
 
 /// How many plans each of the four tests runs.
@@ -125,7 +125,7 @@ fn note_move(it: &Move, met: &mut BTreeSet<&'static str>) {
         Move::Tell(Input::StreamFailed(_, Fault::Lost(_)), _) => "fault: lost",
         Move::Tell(Input::StreamFailed(_, Fault::Unreachable(_)), _) => "fault: unreachable",
         Move::Tell(Input::Unhealthy(..), _) => "fault: unhealthy",
-        Move::Tell(Input::Interrupt(_), _) => "fault: interrupt",
+        Move::Tell(Input::Asked(Ask::Interrupt(_)), _) => "fault: interrupt",
         Move::Tell(Input::Ended(_, end), true) if end.exit == Exit::Status(1) => "fault: status",
         Move::Wait(false) | Move::Tell(..) => return,
     };
@@ -161,6 +161,9 @@ fn note_action(action: &Action, met: &mut BTreeSet<&'static str>) {
         | Event::ProcessEnded(..)
         | Event::GateReleased(..)
         | Event::Interrupted(_)
+        | Event::JournalFailed(_)
+        | Event::ValueMade(..)
+        | Event::StepTaken(..)
         | Event::RunEnded(_) => return,
     };
     met.insert(name);
@@ -179,6 +182,7 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Broken(_) => "broken",
         Outcome::Cancelled(Cause::Interrupt) => "cancelled: interrupt",
         Outcome::Cancelled(Cause::FailFast(_)) => "cancelled: fail fast",
+        Outcome::Cancelled(Cause::Journal) => "cancelled: journal",
         Outcome::Cancelled(Cause::RunTimeout) => "cancelled: run timeout",
         Outcome::Cancelled(Cause::Stream(_)) => "cancelled by its stream",
         Outcome::Skipped => "skipped",

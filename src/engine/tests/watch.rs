@@ -2,7 +2,7 @@
 
 use crate::engine::turn::TANGLED;
 use crate::engine::{Action, Input, Stop};
-use crate::event::{Cause, Event, Fault, Origin, Outcome, Reason, Urgency};
+use crate::event::{Ask, Cause, Event, Fault, Origin, Outcome, Reason, Urgency};
 use crate::plan::{Plan, StepId, StepKind};
 use crate::scenario::StreamId;
 
@@ -75,11 +75,12 @@ impl Watch {
                     self.owes_failure |= self.death_counts(plan, *step);
                 }
             }
-            Input::Interrupt(Urgency::AtOnce) => (self.at_once, self.halted) = (true, true),
-            Input::Interrupt(Urgency::Orderly) => {
+            Input::Asked(Ask::Interrupt(Urgency::AtOnce)) => (self.at_once, self.halted) = (true, true),
+            Input::Asked(Ask::Interrupt(Urgency::Orderly)) => {
                 self.at_once |= self.halted;
                 self.halted = true;
             }
+            Input::Asked(Ask::JournalFailed(_)) => self.halted = true,
             Input::Begin
             | Input::Opened(..)
             | Input::Staged(_)
@@ -196,7 +197,10 @@ impl Watch {
             | Event::ProcessEnded(..)
             | Event::GateReleased(..)
             | Event::Interrupted(_)
-            | Event::RunTimedOut => Ok(()),
+            | Event::RunTimedOut
+            | Event::JournalFailed(_)
+            | Event::ValueMade(..)
+            | Event::StepTaken(..) => Ok(()),
         }
     }
 
@@ -231,7 +235,9 @@ impl Watch {
             Outcome::Broken(origin) | Outcome::Cancelled(Cause::Stream(origin) | Cause::FailFast(origin)) => {
                 self.real(*origin)?;
             }
-            Outcome::Unreachable(_) | Outcome::Lost(_) | Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout) => {}
+            Outcome::Unreachable(_)
+            | Outcome::Lost(_)
+            | Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout | Cause::Journal) => {}
         }
         let excused = plan.code_of(step).and_then(|code| code.options.as_ref()).is_some_and(|it| it.may_fail);
         self.owes_failure |= !excused;

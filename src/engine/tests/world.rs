@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{Action, Captured, End, Engine, Input, Limits, Stop};
-use crate::event::{Event, Exit, Fault, Leak, Urgency};
+use crate::event::{Ask, Event, Exit, Fault, Leak, Urgency};
 use crate::plan::sketch::seconds;
 use crate::plan::{Plan, StepId, StepKind};
 use crate::scenario::StreamId;
@@ -68,7 +68,7 @@ impl World {
         let (at, what) = line.split_once(' ').expect("`2s interrupt`");
         let at = seconds(at).expect("a time");
         match what.split_once(' ') {
-            None => drop(self.plan_input(at, Input::Interrupt(Urgency::Orderly))),
+            None => drop(self.plan_input(at, Input::Asked(Ask::Interrupt(Urgency::Orderly)))),
             Some(("lost", name)) => {
                 let id = self.plan.streams.iter().find(|(_, it)| &*it.name == name).map(|(id, _)| id).unwrap();
                 self.plan_input(at, Input::StreamFailed(id, Fault::Lost("gone".into())));
@@ -244,7 +244,8 @@ impl World {
 
     fn line(&self, action: &Action) -> Option<String> {
         match action {
-            Action::Open(_) | Action::Run(_) => None,
+            // What a `let` makes is seen in who uses it.
+            Action::Open(_) | Action::Run(_) | Action::Record(Event::ValueMade(..)) => None,
             Action::Release(step) => Some(format!("> release {}", self.step(*step))),
             Action::ReleaseAll(_, steps) => {
                 Some(format!("> release {}", steps.iter().map(|step| self.step(*step)).collect::<Vec<_>>().join(", ")))
@@ -287,7 +288,10 @@ impl World {
             | Event::Output(..)
             | Event::OutputCut(..)
             | Event::Interrupted(_)
-            | Event::RunTimedOut => format!("{event:?}"),
+            | Event::RunTimedOut
+            | Event::JournalFailed(_)
+            | Event::StepTaken(..)
+            | Event::ValueMade(..) => format!("{event:?}"),
         }
     }
 
@@ -318,7 +322,7 @@ impl World {
             Outcome::Cancelled(Cause::FailFast(origin)) => {
                 format!("cancelled, failed fast by {}", self.origin(*origin))
             }
-            Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout)
+            Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout | Cause::Journal)
             | Outcome::Unreachable(_)
             | Outcome::Lost(_)
             | Outcome::Skipped => format!("{outcome:?}"),

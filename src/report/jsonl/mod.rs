@@ -11,7 +11,7 @@ use super::names::Names;
 use super::{Unshown, words};
 use crate::diagnostic::Sources;
 use crate::event::{Cause, Channel, Event, Exit, Fault, Leak, Origin, Outcome, Reason, Record, Urgency, Verdict};
-use crate::plan::{BarrierId, Plan, StepId};
+use crate::plan::{BarrierId, Plan, StepId, ValueId};
 use crate::scenario::{Id as _, StreamId};
 
 /// The version of the form: it rises when a field changes its meaning or goes away, not when one is added.
@@ -24,6 +24,8 @@ pub struct Header {
     pub run: Arc<str>,
     /// When it started, by the clock on the wall, as RFC 3339 has it.
     pub started: Arc<str>,
+    /// The run that it goes on with, if it does.
+    pub resumed: Option<Arc<str>>,
 }
 
 /// What is written of the output of steps.
@@ -51,9 +53,14 @@ impl Jsonl {
 
     /// Appends the line of `record` to `out`.
     pub fn record(&self, record: &Record, out: &mut Vec<u8>) {
+        self.line(record, record.sequence, out);
+    }
+
+    /// The same with a number of its own, for a file that leaves some out.
+    pub fn line(&self, record: &Record, sequence: u64, out: &mut Vec<u8>) {
         let mut line = Json::begin(out);
         line.number("v", VERSION.into());
-        line.number("seq", record.sequence);
+        line.number("seq", sequence);
         line.seconds("t", record.at);
         line.text("event", name(&record.event));
         self.event(&record.event, &mut line);
@@ -107,7 +114,7 @@ impl Jsonl {
                 self.outcome(outcome, line);
                 line.seconds("pause", *pause);
             }
-            Event::StepEnded(step, outcome) => {
+            Event::StepEnded(step, outcome) | Event::StepTaken(step, outcome) => {
                 self.step(*step, line);
                 self.outcome(outcome, line);
             }
@@ -127,6 +134,8 @@ impl Jsonl {
                 self.barrier(*barrier, line);
                 line.seconds("skew", *skew);
             }
+            Event::ValueMade(value, made) => self.value(*value, made.is_none(), line),
+            Event::JournalFailed(why) => line.text("error", why),
             Event::Interrupted(urgency) => line.text("urgency", self::urgency(*urgency)),
             Event::RunTimedOut => {}
             Event::RunEnded(verdict) => self::verdict(*verdict, line),
@@ -136,6 +145,9 @@ impl Jsonl {
     fn run_started(&self, line: &mut Json) {
         line.text("run", &self.header.run);
         line.text("started", &self.header.started);
+        if let Some(run) = &self.header.resumed {
+            line.text("resumed", run);
+        }
         line.text("mstream", env!("CARGO_PKG_VERSION"));
         line.text("title", &self.names.plan.title);
         line.number("steps", self.names.plan.steps.len() as u64);
@@ -178,6 +190,15 @@ impl Jsonl {
         }
     }
 
+    fn value(&self, value: ValueId, secret: bool, line: &mut Json) {
+        let it = &self.names.plan.values[value];
+        self.step(it.step, line);
+        line.text("value", &it.name);
+        if secret {
+            line.bool("secret", true);
+        }
+    }
+
     fn barrier(&self, barrier: BarrierId, line: &mut Json) {
         let it = &self.names.plan.barriers[barrier];
         line.number("meeting", barrier.index() as u64);
@@ -216,6 +237,7 @@ impl Jsonl {
         match cause {
             Cause::Interrupt => line.text("cause", "interrupt"),
             Cause::RunTimeout => line.text("cause", "run_timeout"),
+            Cause::Journal => line.text("cause", "journal"),
             Cause::FailFast(origin) => {
                 line.text("cause", "fail_fast");
                 self.origin(origin, line);
@@ -263,6 +285,9 @@ fn name(event: &Event) -> &'static str {
         Event::GateReleased(..) => "gate_released",
         Event::Interrupted(_) => "interrupted",
         Event::RunTimedOut => "run_timed_out",
+        Event::JournalFailed(_) => "journal_failed",
+        Event::ValueMade(..) => "value_made",
+        Event::StepTaken(..) => "step_taken",
         Event::RunEnded(_) => "run_ended",
     }
 }

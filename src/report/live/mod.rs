@@ -57,10 +57,10 @@ impl Live {
 
     /// Takes the next record.
     pub fn record(&mut self, record: &Record) {
-        if let Event::StepEnded(step, outcome) = &record.event {
+        if let Event::StepEnded(step, outcome) | Event::StepTaken(step, outcome) = &record.event {
             self.ended(*step, outcome);
         }
-        self.stopping |= matches!(record.event, Event::Interrupted(_) | Event::RunTimedOut);
+        self.stopping |= matches!(record.event, Event::Interrupted(_) | Event::RunTimedOut | Event::JournalFailed(_));
         self.watch.record(&self.names.plan, record);
     }
 

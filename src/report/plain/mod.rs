@@ -84,7 +84,16 @@ impl Plain {
             Event::GateReleased(barrier, skew) => self.gate(*barrier, *skew, out),
             Event::Interrupted(urgency) => self.interrupted(*urgency, out),
             Event::RunTimedOut => self.say(None, Mark::Wrong, "the time for the whole run is over", out),
-            Event::RunStarted | Event::StepReleased(_) | Event::BarrierBroken(..) | Event::RunEnded(_) => {}
+            Event::JournalFailed(why) => {
+                let text = format!("{}: the run ends", visible::text(why));
+                self.say(None, Mark::Wrong, &text, out);
+            }
+            Event::RunStarted
+            | Event::StepReleased(_)
+            | Event::BarrierBroken(..)
+            | Event::ValueMade(..)
+            | Event::StepTaken(..)
+            | Event::RunEnded(_) => {}
         }
     }
 
@@ -216,7 +225,7 @@ impl Plain {
             }
             // The line names the expectation already.
             Outcome::Failed(Reason::Unmet(_)) => "failed: not true".to_owned(),
-            Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout)
+            Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout | Cause::Journal)
             | Outcome::Passed
             | Outcome::Failed(_)
             | Outcome::TimedOut(_)

@@ -52,8 +52,11 @@ pub struct Summary {
     more_stopped: usize,
     interrupted: Option<(Urgency, Duration)>,
     run_timed_out: bool,
+    journal_failed: bool,
     verdict: Option<Verdict>,
     last: Duration,
+    /// The run that this one goes on with.
+    resumed: Option<Arc<str>>,
 }
 
 impl Summary {
@@ -77,9 +80,17 @@ impl Summary {
             more_stopped: 0,
             interrupted: None,
             run_timed_out: false,
+            journal_failed: false,
             verdict: None,
             last: Duration::ZERO,
+            resumed: None,
         }
+    }
+
+    /// Of a run that goes on with that one.
+    #[must_use]
+    pub fn resumed(self, run: Option<Arc<str>>) -> Self {
+        Self { resumed: run, ..self }
     }
 
     /// Takes the next record.
@@ -98,6 +109,7 @@ impl Summary {
             Event::GateReleased(barrier, skew) => self.gates.push((*barrier, *skew)),
             Event::Interrupted(urgency) => self.interrupted = Some((*urgency, record.at)),
             Event::RunTimedOut => self.run_timed_out = true,
+            Event::JournalFailed(_) => self.journal_failed = true,
             Event::RunEnded(verdict) => self.verdict = Some(*verdict),
             Event::RunStarted
             | Event::StreamOpening(_)
@@ -108,6 +120,8 @@ impl Summary {
             | Event::StepReady(_)
             | Event::StepReleased(_)
             | Event::StepRetried(..)
+            | Event::ValueMade(..)
+            | Event::StepTaken(..)
             | Event::BarrierBroken(..) => {}
         }
     }
@@ -128,7 +142,7 @@ impl Summary {
             Outcome::Cancelled(Cause::FailFast(origin) | Cause::Stream(origin)) => {
                 self.suffers(*origin, step, Suffering::Cancelled);
             }
-            Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout) => self.stopped(step),
+            Outcome::Cancelled(Cause::Interrupt | Cause::RunTimeout | Cause::Journal) => self.stopped(step),
         }
         if !self.names.goes_on(step, outcome) {
             self.tails.swap_remove(&step);

@@ -94,10 +94,8 @@ impl Entry {
         };
         let surroundings = matches!(outcome, Outcome::Failed(Reason::Exit(Exit::NotStarted(_) | Exit::Lost(_))));
         let process = if let Outcome::Failed(Reason::Background(step, _)) = outcome { Some(*step) } else { None };
-        let ended = matches!(
-            outcome,
-            Outcome::Failed(Reason::Exit(Exit::Status(_) | Exit::Signal(_) | Exit::OutOfMemory(_)))
-        );
+        let ended =
+            matches!(outcome, Outcome::Failed(Reason::Exit(Exit::Status(_) | Exit::Signal(_) | Exit::OutOfMemory(_))));
         Self { how, took: ended.then_some(took), surroundings, details, output, process, ..Self::default() }
     }
 

@@ -26,7 +26,7 @@ pub(super) fn render(summary: &Summary) -> String {
     section(&mut out, cuts(summary));
     section(&mut out, headed(summary, "who waited", meetings::table(&summary.names, &summary.met)));
     section(&mut out, headed(summary, "started together", gates(summary)));
-    section(&mut out, vec![last_line(summary)]);
+    section(&mut out, taken(summary).into_iter().chain([last_line(summary)]).collect());
     out
 }
 
@@ -162,6 +162,9 @@ fn stopped(summary: &Summary) -> Vec<String> {
         Some((Urgency::AtOnce, at)) => {
             format!("interrupted twice, the second time after {}: ended at once", words::elapsed(at))
         }
+        None if summary.journal_failed => {
+            "the journal could not be written: steps were stopped, `finally` ran".to_owned()
+        }
         None if summary.run_timed_out => "the time for the whole run was over".to_owned(),
         None => return Vec::new(),
     };
@@ -197,6 +200,12 @@ fn gates(summary: &Summary) -> Vec<String> {
         format!("{} within {}{first}", words::count(parties.len(), "stream", "streams"), words::elapsed(*skew))
     };
     summary.gates.iter().take(super::NAMED).map(line).collect()
+}
+
+/// `12 steps taken from run 20261122-154501-k3f9`
+fn taken(summary: &Summary) -> Option<String> {
+    let run = summary.resumed.as_ref()?;
+    Some(format!("{} taken from run {run}", words::count(summary.watch.taken, "step", "steps")))
 }
 
 /// `failed in 4.1s: 8 steps, 3 passed, 1 failed, 2 broken, 2 never started`

@@ -189,6 +189,7 @@ async fn a_let_keeps_what_was_printed_and_another_stream_uses_it() {
        0 a: let x #1
        0 b: print got waits
     1000 a: let x Stdout "42\n"
+    1000 x is made
     1000 a: let x = Passed
     1000 b: print got #1
     1000 b: print got Stdout "42\n"

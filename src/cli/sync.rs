@@ -1,0 +1,92 @@
+//! Brings what was written to the disk, on a thread of its own: no step, and no line on a screen, waits for it. What was
+//! written while one sync lasted goes with the next.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use super::folder::sync_folder;
+
+/// So many orders may wait. More ask for the same.
+const WAITING: usize = 4;
+
+/// The thread, and what it is told.
+pub(super) struct Syncer {
+    orders: SyncSender<Order>,
+    error: Arc<OnceLock<io::Error>>,
+    thread: JoinHandle<()>,
+}
+
+enum Order {
+    /// This file too from now on.
+    Watch(File),
+    Sync,
+}
+
+impl Syncer {
+    /// For these files in that folder. The folder, and the one above, are brought to the disk with the first sync.
+    pub(super) fn start(files: Vec<File>, folder: PathBuf) -> io::Result<Self> {
+        let (orders, received) = sync_channel(WAITING);
+        let error = Arc::new(OnceLock::new());
+        let told = Arc::clone(&error);
+        let work = move || {
+            if let Err(error) = serve(files, &folder, &received) {
+                let _ = told.set(error);
+            }
+        };
+        let thread = std::thread::Builder::new().name("sync".to_owned()).stack_size(64 << 10).spawn(work)?;
+        Ok(Self { orders, error, thread })
+    }
+
+    /// Asks for a sync of all that was written before.
+    pub(super) fn ask(&self) {
+        // Where there is no room, one that has not begun is waiting.
+        let _ = self.orders.try_send(Order::Sync);
+    }
+
+    /// One more file, whose name is new in the folder.
+    pub(super) fn watch(&self, file: File) {
+        let _ = self.orders.send(Order::Watch(file));
+    }
+
+    /// What has gone wrong. It is final: the system may have thrown away what it could not write.
+    pub(super) fn error(&self) -> Option<&io::Error> {
+        self.error.get()
+    }
+
+    /// Waits until all is on the disk that was asked for.
+    pub(super) fn end(self) -> Result<(), String> {
+        drop(self.orders);
+        let fine = self.thread.join().is_ok();
+        match self.error.get() {
+            Some(error) => Err(error.to_string()),
+            None if fine => Ok(()),
+            None => Err("the thread that writes to the disk has failed".to_owned()),
+        }
+    }
+}
+
+fn serve(mut files: Vec<File>, folder: &std::path::Path, orders: &Receiver<Order>) -> io::Result<()> {
+    let mut named = false;
+    while let Ok(order) = orders.recv() {
+        match order {
+            Order::Watch(file) => {
+                files.push(file);
+                named = false;
+            }
+            Order::Sync => {
+                for file in &files {
+                    file.sync_data()?;
+                }
+                if !std::mem::replace(&mut named, true) {
+                    sync_folder(folder)?;
+                    folder.parent().map_or(Ok(()), sync_folder)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
