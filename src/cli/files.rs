@@ -1,6 +1,7 @@
-//! Reading files, and checking the scenarios in them.
+//! Reading files, checking the scenarios in them, and putting files in place.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use super::{Console, WRONG};
@@ -44,4 +45,26 @@ pub(super) fn checked(path: &Path, settings: &Settings) -> Result<Checked, u8> {
 pub(super) fn show(checked: &Checked, console: &Console) {
     let form = Form::Human { color: console.err_color };
     Console::progress(&render(&checked.diagnostics, &checked.sources, form));
+}
+
+/// Puts a text where `path` says, so that whoever is killed, or finds the disk full, leaves the old file or the new one. What
+/// is no file, a terminal for one, is written to.
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return File::options().write(true).open(path)?.write_all(text.as_bytes());
+    }
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_string_lossy();
+    let fresh = path.with_file_name(format!(".{name}.new"));
+    // One that was killed has left its own; whatever stands there, it is not followed.
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = File::options().write(true).create_new(true).open(&fresh)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let put = written.and_then(|()| std::fs::rename(&fresh, path));
+    if put.is_err() {
+        let _ = std::fs::remove_file(&fresh);
+    }
+    put
 }

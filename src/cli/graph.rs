@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::files::{checked, show};
+use super::files::{checked, replace, show};
 use super::{Console, Inputs, WRONG};
 use crate::graph::{Format, export};
 
@@ -61,16 +61,11 @@ pub(super) fn graph(it: &Graph, console: &Console) -> u8 {
     match &it.output {
         None => Console::result(&text),
         Some(path) => {
-            if let Err(error) = write(path, &text) {
+            if let Err(error) = replace(path, &text) {
                 Console::complain(&format!("cannot write `{}`: {error}", path.display()));
                 return 3;
             }
         }
     }
     0
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is where files are written")]
-fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    std::fs::write(path, text)
 }

@@ -4,8 +4,10 @@
 //! which a test holds against this data. `tests/soak` runs every fault many times over.
 
 mod audit;
+mod calls;
 mod containers;
 mod coordinator;
+mod disk;
 mod hosts;
 mod input;
 mod meetings;
@@ -132,6 +134,11 @@ const WORKERS: usize = 4;
 /// How often every fault is tried: `tests/soak` asks for more.
 fn repeats() -> usize {
     std::env::var("MSTREAM_SOAK_REPEATS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Whether everything is tried, and not only a choice of it.
+fn soak() -> bool {
+    repeats() > 1
 }
 
 /// From the start to the audit, as most faults go.
