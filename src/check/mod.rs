@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::diagnostic::{Code, Diagnostic, Sources};
 use crate::plan::{Plan, draft};
-use crate::scenario::{Read, Settings, load, resolve};
+use crate::scenario::{Read, Settings, load, resolve, trees};
 
 /// What a check found.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub fn check(path: &Path, settings: &Settings, read: &mut Read<'_>) -> io::Resul
     let mut sources = Sources::default();
     let (mut loaded, mut problems) = load(path, read, &mut sources)?;
     let unread = Unread::new(&problems, &sources);
+    problems.extend(trees(&mut loaded, settings, read, &mut sources));
     let allows = std::mem::take(&mut loaded.allows);
     let (scenario, found) = resolve(loaded, settings, &mut sources);
     let mut meaning = found;

@@ -96,6 +96,12 @@ struct Inputs {
     /// Give a parameter a value.
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     param: Vec<(String, String)>,
+    /// Read parameters from a YAML file; what a later one says counts.
+    #[arg(long, value_name = "FILE")]
+    params: Vec<PathBuf>,
+    /// What the limits on parameter files are multiplied by.
+    #[arg(long, value_name = "FACTOR", env = "MSTREAM_LIMIT_SCALE", value_parser = clap::value_parser!(u16).range(1..))]
+    limit_scale: Option<u16>,
     /// Bind a stream, whatever the scenario says.
     #[arg(long, value_name = "NAME=URI")]
     stream: Vec<String>,
@@ -103,7 +109,12 @@ struct Inputs {
 
 impl Inputs {
     fn settings(&self) -> Settings {
-        Settings { params: self.param.clone(), streams: self.stream.clone() }
+        Settings {
+            params: self.param.clone(),
+            streams: self.stream.clone(),
+            files: self.params.clone(),
+            limit_scale: self.limit_scale.map(usize::from),
+        }
     }
 }
 

@@ -71,6 +71,7 @@ catalogue! {
     HiddenCharacters "MS011" "hidden-characters" Warning;
     ConflictMarker "MS012" "conflict-marker" Error;
     LimitExceeded "MS013" "limit-exceeded" Error;
+    YamlSyntax "MS014" "yaml-syntax" Error;
     UnknownStream "MS101" "unknown-stream" Error;
     UnknownTask "MS102" "unknown-task" Error;
     DuplicateName "MS104" "duplicate-name" Error;
@@ -87,6 +88,7 @@ catalogue! {
     UnknownAttribute "MS116" "unknown-attribute" Error;
     ValueBeforeProduced "MS117" "value-before-produced" Error;
     EmptySelection "MS118" "empty-selection" Error;
+    ParameterClash "MS119" "parameter-clash" Error;
     Deadlock "MS201" "deadlock" Error;
     LonelyBarrier "MS202" "lonely-barrier" Warning;
     PartiesDiffer "MS203" "parties-differ" Error;

@@ -11,7 +11,7 @@ use super::data::{self, Data};
 use super::node::{Entry, Node, Removal};
 use super::yaml::{self, Kind, Yaml};
 use super::{File, Limits, Read};
-use crate::diagnostic::{Code, Diagnostic, Sources, Span, Spanned};
+use crate::diagnostic::{Code, Diagnostic, FileId, Sources, Span, Spanned};
 use crate::syntax::Value;
 
 /// The tags that stand where a name would: `!include : other.yaml`.
@@ -26,30 +26,12 @@ const MAX_INCLUDES: usize = 16;
 /// How long the path of a node may be.
 const MAX_PATH: usize = 1024;
 
-/// Reads and merges files, in order, below `/run` as Avocado does.
-pub(super) fn build(
-    files: &[File],
-    limits: &Limits,
-    read: &mut Read<'_>,
-    sources: &mut Sources,
-) -> (Node, Vec<Diagnostic>) {
-    let left = limits.nodes;
-    let (problems, open, seen) = (Vec::new(), Vec::new(), HashMap::new());
-    let mut builder = Builder { limits, read, sources, problems, open, seen, left, length: "/run".len(), full: false };
-    let mut root = Node::default();
-    for file in files {
-        if let Some(mut top) = builder.file(&file.path, file.named) {
-            top.name.node = "run".into();
-            root.merge(Node::around(Spanned::default(), top));
-        }
-    }
-    (root, builder.problems)
-}
-
-struct Builder<'a, 'r> {
+/// The state of reading files, and the tree so far.
+pub(super) struct Builder<'a, 'r> {
     limits: &'a Limits,
     read: &'a mut Read<'r>,
     sources: &'a mut Sources,
+    root: Node,
     problems: Vec<Diagnostic>,
     /// The files that are being built, outermost first.
     open: Vec<PathBuf>,
@@ -61,6 +43,44 @@ struct Builder<'a, 'r> {
     length: usize,
     /// Whether the tree has become too large: what follows of that is not told.
     full: bool,
+}
+
+impl<'a, 'r> Builder<'a, 'r> {
+    pub(super) fn new(limits: &'a Limits, read: &'a mut Read<'r>, sources: &'a mut Sources) -> Self {
+        Self {
+            limits,
+            read,
+            sources,
+            root: Node::default(),
+            problems: Vec::new(),
+            open: Vec::new(),
+            seen: HashMap::new(),
+            left: limits.nodes,
+            length: "/run".len(),
+            full: false,
+        }
+    }
+
+    /// Merges files into the tree, in order, below `/run` as Avocado does.
+    pub(super) fn merge(&mut self, files: &[File]) {
+        for file in files {
+            if let Some(mut top) = self.file(&file.path, file.named) {
+                top.name.node = "run".into();
+                self.root.merge(Node::around(Spanned::default(), top));
+            }
+        }
+    }
+
+    /// The id that the next file will have. What was read already is read again for those that follow.
+    pub(super) fn next_file(&mut self) -> FileId {
+        self.seen.clear();
+        self.sources.next()
+    }
+
+    /// The tree, and everything that is wrong with it.
+    pub(super) fn done(self) -> (Node, Vec<Diagnostic>) {
+        (self.root, self.problems)
+    }
 }
 
 impl Builder<'_, '_> {

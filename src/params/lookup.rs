@@ -6,8 +6,8 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use regex::Regex;
 
-use super::node::Entry;
-use super::{Data, NodeId, Tree};
+use super::node::{Entry, Node};
+use super::{Data, Limits, NodeId, Tree};
 use crate::diagnostic::{Span, Spanned};
 
 /// The paths that are looked at first, and the only ones that a relative path is looked up in.
@@ -51,7 +51,23 @@ pub struct Found {
     pub data: Spanned<Data>,
 }
 
+impl Default for Params {
+    fn default() -> Self {
+        Arc::new(Tree::new(Node::default(), Limits::default())).all()
+    }
+}
+
 impl Params {
+    /// The tree that this is of.
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    /// The names of all keys, each once.
+    pub fn names(&self) -> HashSet<&str> {
+        self.tree.nodes.iter().flat_map(|node| node.values.keys()).map(|name| &**name).collect()
+    }
+
     pub(super) fn new(tree: Arc<Tree>, leaves: Vec<NodeId>) -> Self {
         let first = pattern(FIRST);
         let paths = leaves.iter().map(|leaf| (*leaf, tree.path(*leaf) + "/"));
@@ -74,6 +90,23 @@ impl Params {
             }
         }
         Ok(None)
+    }
+
+    /// The nodes called `name` that stand right below nodes at `path`, with what they hold: what a key is whose value is
+    /// a map.
+    pub fn maps(&self, name: &str, path: &str) -> Vec<Found> {
+        let matcher = pattern(path);
+        let alive = self.alive();
+        let below = |id: &NodeId| {
+            let node = self.tree.node(*id);
+            let parent = node.parent.filter(|_| *node.name.node == *name && alive.contains(id))?;
+            matcher.is_match(&(self.tree.path(parent) + "/")).then_some(*id)
+        };
+        self.tree.ids().filter_map(|id| below(&id)).map(|id| self.found(id)).collect()
+    }
+
+    fn found(&self, id: NodeId) -> Found {
+        Found { path: self.tree.path(id), name: self.tree.node(id).name.clone(), data: self.tree.data(id) }
     }
 
     /// Every key that stands in nodes at `path` itself, with its value; the same rules as for [`Params::get`].
@@ -142,8 +175,7 @@ impl Params {
         });
         let children = node.children.iter().filter(|child| alive.contains(child)).filter_map(|child| {
             let it = self.tree.node(*child);
-            let found = || Found { path: path(&it.name.node), name: it.name.clone(), data: self.tree.data(*child) };
-            matcher.is_match(&it.name.node).then(|| (it.rank, found()))
+            matcher.is_match(&it.name.node).then(|| (it.rank, self.found(*child)))
         });
         let mut all: Vec<(u32, Found)> = values.chain(children).collect();
         all.sort_by_key(|(rank, _)| *rank);

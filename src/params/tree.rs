@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::build::Builder;
 use super::node::{Entry, Filters, Node};
-use super::{Data, File, Limits, Params, Read, build};
-use crate::diagnostic::{Diagnostic, Sources, Span, Spanned};
+use super::{Data, File, Limits, Params, Read};
+use crate::diagnostic::{Diagnostic, FileId, Sources, Span, Spanned};
 
 /// A node of a [`Tree`], in the order of a walk from the top.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -40,16 +41,41 @@ impl Tree {
         read: &mut Read<'_>,
         sources: &mut Sources,
     ) -> (Arc<Self>, Vec<Diagnostic>) {
-        let (root, problems) = build::build(files, limits, read, sources);
-        let mut tree = Self { nodes: Vec::new(), limits: limits.clone() };
+        let (tree, _, problems) = Self::read_over(files, &[], limits, read, sources);
+        (tree, problems)
+    }
+
+    /// Reads files and others over them. Everything in the others has the [`FileId`] that comes back, or a later one.
+    pub fn read_over(
+        files: &[File],
+        over: &[File],
+        limits: &Limits,
+        read: &mut Read<'_>,
+        sources: &mut Sources,
+    ) -> (Arc<Self>, FileId, Vec<Diagnostic>) {
+        let mut builder = Builder::new(limits, read, sources);
+        builder.merge(files);
+        let first = builder.next_file();
+        builder.merge(over);
+        let (root, problems) = builder.done();
+        (Arc::new(Self::new(root, limits.clone())), first, problems)
+    }
+
+    pub(super) fn new(root: Node, limits: Limits) -> Self {
+        let mut tree = Self { nodes: Vec::new(), limits };
         tree.push(root, None);
-        (Arc::new(tree), problems)
+        tree
     }
 
     /// All of it at once, alternatives side by side.
     pub fn all(self: &Arc<Self>) -> Params {
         let leaves = self.ids().filter(|id| self.node(*id).children.is_empty()).collect();
         Params::new(self.clone(), leaves)
+    }
+
+    /// Whether there are alternatives in it.
+    pub fn has_mux(&self) -> bool {
+        self.nodes.iter().any(|node| node.mux.is_some() && !node.children.is_empty())
     }
 
     /// Whether no file says anything.

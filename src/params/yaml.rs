@@ -135,11 +135,9 @@ impl Composer<'_> {
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Box<Diagnostic>> {
         match self.anchors.get(&anchor).cloned() {
             Some(node) => self.put(node),
-            None => Err(Box::new(Diagnostic::new(
-                Code::UnexpectedToken,
-                span,
-                "this alias stands inside what it stands for",
-            ))),
+            None => {
+                Err(Box::new(Diagnostic::new(Code::YamlSyntax, span, "this alias stands inside what it stands for")))
+            }
         }
     }
 
@@ -171,7 +169,7 @@ impl Composer<'_> {
             return Ok(());
         }
         let problem =
-            Diagnostic::new(Code::UnexpectedToken, span, "a parameter file is one document, and here starts another");
+            Diagnostic::new(Code::YamlSyntax, span, "a parameter file is one document, and here starts another");
         Err(Box::new(problem.help("give the second one a file of its own")))
     }
 
@@ -198,7 +196,7 @@ impl Composer<'_> {
             return self.too_deep(span);
         }
         let (words, help) = words(kind, &text[..at]);
-        let problem = Diagnostic::new(Code::UnexpectedToken, span, words);
+        let problem = Diagnostic::new(Code::YamlSyntax, span, words);
         Box::new(match help {
             Some(help) => problem.help(help),
             None => problem,

@@ -4,18 +4,17 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::Given;
 use crate::diagnostic::{Code, Diagnostic, Sources, Span};
+use crate::params::Read;
 use crate::syntax::ast::{Allow, Item, Name};
 use crate::syntax::parse;
-
-/// How a file is read: its path as messages name it in, its text out.
-pub type Read<'a> = dyn FnMut(&Path) -> io::Result<String> + 'a;
 
 /// How deep imports may go.
 const MAX_DEPTH: usize = 16;
 
 /// The items of all files, in order: those of an import stand where the import stands.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// The file's name without its ending, until the scenario names itself.
     pub title: Arc<str>,
@@ -23,6 +22,8 @@ pub struct Loaded {
     pub items: Vec<Item>,
     /// Every `# ms: allow[...]` comment.
     pub allows: Vec<Allow>,
+    /// What the parameter files say, once they are read.
+    pub given: Given,
 }
 
 /// Reads `path` and its imports. Only a first file that cannot be read is an error of its own.

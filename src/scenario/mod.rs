@@ -10,16 +10,22 @@ mod select;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod trees;
 mod uri;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) use arena::id;
 pub use arena::{Arena, Id};
 pub use binding::{Binding, Bound, Layer};
 use indexmap::IndexMap;
-pub use load::{Loaded, Read, load};
+pub use load::{Loaded, load};
+pub use params::Origin;
+pub use trees::{Given, trees};
+
+pub use crate::params::Read;
 
 use self::outside::Outside;
 use crate::code::{Dialect, Interpreter};
@@ -51,6 +57,8 @@ pub struct Scenario {
     pub fleets: IndexMap<Arc<str>, Vec<StreamId>>,
     /// Parameters with the value that counts.
     pub params: IndexMap<Arc<str>, Value>,
+    /// Where each of these values comes from.
+    pub origins: IndexMap<Arc<str>, Origin>,
     /// Interpreters, the built-in ones first.
     pub interpreters: IndexMap<Arc<str>, Interpreter>,
     /// Tasks.
@@ -115,6 +123,10 @@ pub struct Settings {
     pub params: Vec<(String, String)>,
     /// `--stream NAME=URI`, in order.
     pub streams: Vec<String>,
+    /// `--params FILE`, in order.
+    pub files: Vec<PathBuf>,
+    /// What the limits of parameter files are multiplied by.
+    pub limit_scale: Option<usize>,
 }
 
 /// Resolves the items of all files. The scenario is whole only where no error comes with it. What the command line says
@@ -133,6 +145,7 @@ pub fn resolve(loaded: Loaded, settings: &Settings, sources: &mut Sources) -> (S
         default: None,
         default_binding: None,
         outside: Outside::default(),
+        given: loaded.given,
         sources,
     };
     resolver.outside(settings);
@@ -169,6 +182,8 @@ struct Resolver<'a> {
     /// What became of it, once a stream came from it.
     default_binding: Option<Arc<Binding>>,
     outside: Outside,
+    /// What the parameter files say.
+    given: Given,
     sources: &'a mut Sources,
 }
 
@@ -201,9 +216,8 @@ impl Resolver<'_> {
                     self.scenario.tasks.insert(task.name.node.clone(), task.clone());
                 }
             }
-            Item::Params(file) => self.not_yet(file.span, "parameter files"),
             Item::Streams { span, .. } => self.not_yet(*span, "streams from a parameter file"),
-            Item::Set(..) | Item::Import(_) | Item::On(_) | Item::Finally(_) => {}
+            Item::Set(..) | Item::Params(_) | Item::Import(_) | Item::On(_) | Item::Finally(_) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! The book is a test: every `mstream` block of `spec/` says what is accepted, and where what is refused.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use mstream::check::{Checked, check};
@@ -8,11 +9,14 @@ use mstream::scenario::Settings;
 
 use crate::markdown::{Block, blocks, files};
 
-/// Checks `text` as the file `example.ms`, which is the only one there is.
-fn checked(text: &str) -> Checked {
+/// The files beside an example: the `yaml NAME` blocks above it on its page.
+type Beside = HashMap<String, String>;
+
+/// Checks `text` as the file `example.ms`.
+fn checked(text: &str, beside: &Beside) -> Checked {
     let mut read = |path: &Path| match path.to_str() {
         Some("example.ms") => Ok(text.to_owned()),
-        _ => Err(std::io::ErrorKind::NotFound.into()),
+        other => other.and_then(|name| beside.get(name).cloned()).ok_or(std::io::ErrorKind::NotFound.into()),
     };
     check(Path::new("example.ms"), &Settings::default(), &mut read).unwrap()
 }
@@ -20,6 +24,13 @@ fn checked(text: &str) -> Checked {
 fn found(checked: &Checked, of: impl Fn(&Diagnostic) -> bool) -> Vec<(u32, String)> {
     let these = checked.diagnostics.iter().filter(|problem| of(problem));
     these.map(|problem| (checked.sources.location(problem.span).line, problem.code.id().to_owned())).collect()
+}
+
+/// Keeps a `yaml NAME` block for the examples below it.
+fn stands_beside(block: &Block, beside: &mut Beside) {
+    if let Some(name) = block.info.strip_prefix("yaml ") {
+        beside.insert(name.to_owned(), block.text.clone());
+    }
 }
 
 /// The `# error: MS201` and `# warning: MS105` marks of a block.
@@ -30,11 +41,15 @@ fn marks(text: &str, kind: &str) -> Vec<(u32, String)> {
 }
 
 /// What is wrong with a block, if anything.
-fn complaint(block: &Block, next: Option<&Block>) -> Option<String> {
-    let checked = checked(&block.text);
+fn complaint(block: &Block, next: Option<&Block>, beside: &Beside) -> Option<String> {
+    let checked = checked(&block.text, beside);
     let all = render(&checked.diagnostics, &checked.sources, Form::Concise);
     let errors = found(&checked, |problem| problem.severity == Severity::Error);
-    if errors != marks(&block.text, "error") {
+    let mut marked = marks(&block.text, "error");
+    for (_, source) in checked.sources.iter().filter(|(_, source)| beside.contains_key(&**source.name())) {
+        marked.extend(marks(source.text(), "error"));
+    }
+    if errors != marked {
         return Some(format!("errors differ from the marks:\n{all}"));
     }
     let warnings = found(&checked, |problem| problem.severity == Severity::Warning);
@@ -52,11 +67,13 @@ fn every_block_of_the_book_is_accepted_or_refused_as_it_says() {
     let mut count = 0;
     for path in files("spec", "md").into_iter().chain(files(".", "md")) {
         let all = blocks(&std::fs::read_to_string(&path).unwrap());
+        let mut beside = Beside::new();
         for (at, block) in all.iter().enumerate() {
+            stands_beside(block, &mut beside);
             if block.info == "mstream" || block.info.starts_with("mstream ") {
                 count += 1;
                 let place = format!("{}:{}", path.display(), block.line);
-                wrong.extend(complaint(block, all.get(at + 1)).map(|text| format!("{place}: {text}")));
+                wrong.extend(complaint(block, all.get(at + 1), &beside).map(|text| format!("{place}: {text}")));
             }
         }
     }
@@ -65,8 +82,8 @@ fn every_block_of_the_book_is_accepted_or_refused_as_it_says() {
 }
 
 /// Everything that a text is told, as codes.
-fn codes(text: &str) -> (Vec<Code>, String) {
-    let checked = checked(text);
+fn codes(text: &str, beside: &Beside) -> (Vec<Code>, String) {
+    let checked = checked(text, beside);
     let mut codes: Vec<Code> = checked.diagnostics.iter().map(|problem| problem.code).collect();
     codes.dedup();
     (codes, render(&checked.diagnostics, &checked.sources, Form::Concise))
@@ -80,16 +97,23 @@ fn every_code_has_a_page_whose_bad_example_gives_it_and_whose_good_one_gives_not
         if !page.starts_with(&format!("# {code} {}\n", code.name())) {
             wrong.push(format!("{code}: the page does not start with its name"));
         }
-        let examples: Vec<Block> = blocks(page).into_iter().filter(|block| block.info == "mstream").collect();
+        let mut beside = Beside::new();
+        let mut examples: Vec<(Block, Beside)> = Vec::new();
+        for block in blocks(page) {
+            stands_beside(&block, &mut beside);
+            if block.info == "mstream" {
+                examples.push((block, beside.clone()));
+            }
+        }
         let [bad, good, ..] = &examples[..] else {
             wrong.push(format!("{code}: the page has no two examples"));
             continue;
         };
-        let (found, all) = codes(&bad.text);
+        let (found, all) = codes(&bad.0.text, &bad.1);
         if found != [*code] {
             wrong.push(format!("{code}: the bad example gives {found:?}:\n{all}"));
         }
-        let (found, all) = codes(&good.text);
+        let (found, all) = codes(&good.0.text, &good.1);
         if !found.is_empty() {
             wrong.push(format!("{code}: the good example gives {found:?}:\n{all}"));
         }

@@ -32,29 +32,29 @@ fn what_is_no_yaml_is_told_where_it_stands() {
     ]), @r#"
     a: 1
     b: [1, 2
-        a.yaml:2:4: error[MS001]: this `[` is not closed
+        a.yaml:2:4: error[MS014]: this `[` is not closed
     a: 'x
-        a.yaml:1:4: error[MS001]: the quote is not closed
+        a.yaml:1:4: error[MS014]: the quote is not closed
     a: b: c
-        a.yaml:1:5: error[MS001]: a colon cannot stand here
+        a.yaml:1:5: error[MS014]: a colon cannot stand here
     a:
     	- 1
-        a.yaml:2:2: error[MS001]: a tab cannot indent
+        a.yaml:2:2: error[MS014]: a tab cannot indent
     a: "\d"
-        a.yaml:1:4: error[MS001]: while parsing a quoted scalar, found unknown escape character
+        a.yaml:1:4: error[MS014]: while parsing a quoted scalar, found unknown escape character
     a: 1
      b: 2
-        a.yaml:2:3: error[MS001]: a colon cannot stand here
+        a.yaml:2:3: error[MS014]: a colon cannot stand here
     a: @x
-        a.yaml:1:4: error[MS001]: a value cannot start with `@`
+        a.yaml:1:4: error[MS014]: a value cannot start with `@`
     a: *x
-        a.yaml:1:4: error[MS001]: no node has this anchor
+        a.yaml:1:4: error[MS014]: no node has this anchor
     a: 1
     ---
     b: 2
-        a.yaml:2:1: error[MS001]: a parameter file is one document, and here starts another
+        a.yaml:2:1: error[MS014]: a parameter file is one document, and here starts another
     a: &x [*x]
-        a.yaml:1:8: error[MS001]: this alias stands inside what it stands for
+        a.yaml:1:8: error[MS014]: this alias stands inside what it stands for
     "#);
 }
 
