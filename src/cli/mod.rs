@@ -3,6 +3,7 @@
 mod askpass;
 mod begun;
 mod check;
+mod configs;
 mod engines;
 mod exec;
 mod explain;
@@ -96,7 +97,7 @@ struct Inputs {
     /// Give a parameter a value.
     #[arg(short, long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     param: Vec<(String, String)>,
-    /// Read parameters from a YAML file; what a later one says counts.
+    /// Read parameters, and where streams are, from a YAML file; what a later one says counts.
     #[arg(long, value_name = "FILE")]
     params: Vec<PathBuf>,
     /// What the limits on parameter files are multiplied by.
@@ -114,6 +115,8 @@ impl Inputs {
             streams: self.stream.clone(),
             files: self.params.clone(),
             limit_scale: self.limit_scale.map(usize::from),
+            user_config: configs::of_user(),
+            system_config: configs::of_system(),
         }
     }
 }

@@ -87,12 +87,21 @@ impl Sources {
         (0..).map(FileId).zip(&self.files)
     }
 
-    /// From now on what stands at `span` is shown as asterisks. Places stay what they are.
-    pub fn hide(&mut self, span: Span) {
-        let Some(file) = self.files.get_mut(span.file.0 as usize) else { return };
-        let Some(secret) = file.text.get(span.range()) else { return };
-        let stars = secret.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect::<String>();
-        file.text = [&file.text[..span.range().start], &stars, &file.text[span.range().end..]].concat().into();
+    /// From now on what stands at these places is shown as asterisks. Places stay what they are.
+    pub fn hide(&mut self, spans: &[Span]) {
+        for of_file in spans.chunk_by(|a, b| a.file == b.file) {
+            let Some(file) = self.files.get_mut(of_file[0].file.0 as usize) else { continue };
+            let mut bytes = file.text.as_bytes().to_vec();
+            for span in of_file {
+                for byte in bytes.get_mut(span.range()).into_iter().flatten().filter(|byte| **byte != b'\n') {
+                    *byte = b'*';
+                }
+            }
+            // A span that cuts a character in two hides nothing.
+            if let Ok(text) = String::from_utf8(bytes) {
+                file.text = text.into();
+            }
+        }
     }
 
     /// What was written at `span`.

@@ -12,8 +12,16 @@ use crate::syntax::ast::{Argument, Expr, ExprKind, Name, Text};
 pub enum Layer {
     /// `--stream NAME=URI`
     CommandLine,
-    /// The scenario itself.
+    /// A file of `--params`
+    ParameterFile,
+    /// The scenario itself, or what its `streams` name.
     Scenario,
+    /// A file that the scenario names with `params`.
+    NamedFile,
+    /// The configuration of the user.
+    User,
+    /// The configuration of the machine.
+    System,
     /// `set default_stream = "URI"`
     DefaultStream,
     /// Nobody: it is `local`.
@@ -25,7 +33,11 @@ impl Layer {
     pub fn name(self) -> &'static str {
         match self {
             Self::CommandLine => "--stream",
+            Self::ParameterFile => "--params",
             Self::Scenario => "scenario",
+            Self::NamedFile => "params",
+            Self::User => "user config",
+            Self::System => "system config",
             Self::DefaultStream => "default_stream",
             Self::BuiltIn => "default",
         }
@@ -104,6 +116,8 @@ impl Resolver<'_> {
             return;
         }
         let Some(literal) = params::literal(value) else { return };
+        // Parameter files may have passwords, whoever names them.
+        let layer = if layer == Layer::Scenario && self.given.outside(value.span) { Layer::NamedFile } else { layer };
         if let Some(problem) = key_problem(kind, &key.node, &literal, layer) {
             self.problems.push(Diagnostic { span: value.span, ..problem });
         }
@@ -111,7 +125,7 @@ impl Resolver<'_> {
             // Whoever draws this line later shall not show it.
             let quoted = self.sources.text(value.span).starts_with(['"', '\'']);
             let inside = Span { start: value.span.start + 1, end: value.span.end - 1, ..value.span };
-            self.sources.hide(if quoted { inside } else { value.span });
+            self.sources.hide(&[if quoted { inside } else { value.span }]);
         }
     }
 
@@ -128,6 +142,16 @@ impl Resolver<'_> {
                 let kind = self.kind(name, it.span)?;
                 Some(Written { kind, keys: Vec::new(), span: it.span })
             }
+            ExprKind::Call(name, arguments) if &*name.node == "params" => match &arguments[..] {
+                [Argument { name: None, value }] if value.as_text().is_some_and(|path| path.starts_with('/')) => {
+                    let path = Spanned::new(value.as_text()?.clone(), value.span);
+                    self.written_at(&path)
+                }
+                _ => {
+                    self.wrong_type(it.span, "params", "a path from the top of the parameters: \"/streams/first/*\"");
+                    None
+                }
+            },
             ExprKind::Call(name, arguments) => {
                 let kind = self.kind(&name.node, name.span)?;
                 let keys = arguments.iter().filter_map(|argument| self.argument(argument)).collect();
@@ -159,7 +183,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn kind(&mut self, name: &str, span: Span) -> Option<Spanned<&'static str>> {
+    pub(super) fn kind(&mut self, name: &str, span: Span) -> Option<Spanned<&'static str>> {
         let found = keys::kind(name);
         if found.is_none() {
             let message = format!("there is no kind of stream `{name}`");

@@ -74,6 +74,12 @@ pub(super) fn kinds_with(key: &str) -> impl Iterator<Item = &'static str> {
     KINDS.iter().filter(move |(_, keys)| keys.iter().any(|(name, _)| *name == key)).map(|(kind, _)| *kind)
 }
 
+/// Whether a key of that name may take a map.
+pub(super) fn takes_map(key: &str) -> bool {
+    let takes = KINDS.iter().flat_map(|(_, keys)| *keys).filter(|(name, _)| *name == key).map(|(_, takes)| *takes);
+    takes.into_iter().any(|takes| matches!(takes, Takes::Map | Takes::Volumes))
+}
+
 fn takes(kind: &str) -> &'static [(&'static str, Takes)] {
     KINDS.iter().find(|(name, _)| *name == kind).map_or(&[], |(_, keys)| *keys)
 }
@@ -210,7 +216,7 @@ pub(super) fn canonical(kind: &str, key: &str, value: &Value) -> Value {
 
 /// What `create = yes` says: `true`, `false`, or nothing that this is.
 pub fn flag(value: &Value) -> Option<bool> {
-    match &*value.to_string() {
+    match &*value.to_string().to_lowercase() {
         "true" | "yes" | "on" | "1" => Some(true),
         "false" | "no" | "off" | "0" => Some(false),
         _ => None,

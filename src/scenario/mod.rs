@@ -2,10 +2,12 @@
 
 mod arena;
 mod binding;
+mod data;
 pub mod keys;
 mod load;
 mod outside;
 mod params;
+mod passwords;
 mod select;
 mod streams;
 #[cfg(test)]
@@ -127,6 +129,10 @@ pub struct Settings {
     pub files: Vec<PathBuf>,
     /// What the limits of parameter files are multiplied by.
     pub limit_scale: Option<usize>,
+    /// The configuration of the user, where there is one.
+    pub user_config: Option<PathBuf>,
+    /// The configuration of the machine, where there is one.
+    pub system_config: Option<PathBuf>,
 }
 
 /// Resolves the items of all files. The scenario is whole only where no error comes with it. What the command line says
@@ -216,16 +222,9 @@ impl Resolver<'_> {
                     self.scenario.tasks.insert(task.name.node.clone(), task.clone());
                 }
             }
-            Item::Streams { span, .. } => self.not_yet(*span, "streams from a parameter file"),
+            Item::Streams { file, at, .. } => self.streams(file, at.as_ref()),
             Item::Set(..) | Item::Params(_) | Item::Import(_) | Item::On(_) | Item::Finally(_) => {}
         }
-    }
-
-    /// What the language has and this version does not do yet is refused, never passed over.
-    fn not_yet(&mut self, span: Span, what: &str) {
-        let message = format!("this version of mstream does not read {what} yet");
-        let help = "state the value in the scenario, or give it with `-p` or `--stream`";
-        self.problems.push(Diagnostic::new(Code::UnknownKind, span, message).help(help));
     }
 
     /// Notes that `name` is declared; false where it already was, or may not be.

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Binding, Layer, Resolver, Settings};
+use super::data::{Entry, PATHS};
+use super::{Binding, Bound, Layer, Resolver, Settings};
 use crate::diagnostic::{Code, Diagnostic, FileId, Span, Spanned};
+use crate::params::Params;
 use crate::syntax::ast::Text;
 use crate::syntax::parse_line;
 
@@ -38,6 +40,8 @@ struct Offer {
 enum Form {
     /// As a URI.
     Uri(Text),
+    /// In a tree of parameters.
+    Tree(Entry),
     /// In a way that nobody could read; that has been told.
     Broken,
 }
@@ -76,10 +80,34 @@ impl Table {
 }
 
 impl Resolver<'_> {
-    /// Collects what the command line says of streams.
+    /// Collects what the command line and the parameter files say of streams.
     pub(super) fn outside(&mut self, settings: &Settings) {
         let offers = settings.streams.iter().filter_map(|text| self.of_command_line(text)).collect();
         self.outside.tables.push(Table::new(Layer::CommandLine, offers));
+        let params = self.given.params.clone();
+        if !params.tree().is_empty() {
+            let (given, named) = self.of_tree(&params, Layer::NamedFile);
+            self.outside.tables.extend([Table::new(Layer::ParameterFile, given), Table::new(Layer::NamedFile, named)]);
+        }
+        for (layer, params) in self.given.configs.clone() {
+            let (_, offers) = self.of_tree(&params, layer);
+            self.outside.tables.push(Table::new(layer, offers));
+        }
+    }
+
+    /// The streams of a tree, those that a file of `--params` has a part in first. Each name stands at its place of the
+    /// highest precedence.
+    fn of_tree(&mut self, params: &Params, layer: Layer) -> (Vec<Offer>, Vec<Offer>) {
+        let (mut given, mut others) = (Vec::new(), Vec::new());
+        for entry in PATHS.iter().flat_map(|path| self.entries(params, path)).collect::<Vec<_>>() {
+            let by_command_line = |span: &Span| layer == Layer::NamedFile && self.given.by_command_line(*span);
+            let outer = entry.places().find(by_command_line);
+            let span = outer.or_else(|| entry.places().next()).unwrap_or(entry.name.span);
+            let (name, part) = part(Spanned::new(Arc::clone(&entry.name.node), span));
+            let offers = if outer.is_some() { &mut given } else { &mut others };
+            offers.push(Offer { name, part, form: Form::Tree(entry), made: None });
+        }
+        (given, others)
     }
 
     /// `NAME=URI`, as a source of its own, so that what is wrong with it is shown where it is.
@@ -132,11 +160,12 @@ impl Resolver<'_> {
         let span = it.name.span;
         let written = match std::mem::replace(&mut it.form, Form::Broken) {
             Form::Uri(text) => self.uri(&text, text.span),
+            Form::Tree(entry) => self.written_in_tree(&entry),
             Form::Broken => None,
         };
         let binding = written.map(|written| self.bind(written, layer));
         let mut made = binding.unwrap_or_else(Binding::built_in);
-        made.bound = super::Bound { layer, span: Some(span) };
+        made.bound = Bound { layer, span: Some(span) };
         let made = Arc::new(made);
         self.outside.tables[table].offers[offer].made = Some(Arc::clone(&made));
         made
@@ -179,7 +208,7 @@ impl Resolver<'_> {
 }
 
 /// `client[1..3]` and `client[2]` as a fleet and a part of it.
-fn part(name: Spanned<Arc<str>>) -> (Spanned<Arc<str>>, Option<(i64, i64)>) {
+pub(super) fn part(name: Spanned<Arc<str>>) -> (Spanned<Arc<str>>, Option<(i64, i64)>) {
     let numbers = |text: &str| {
         let (first, last) = text.split_once("..").unwrap_or((text, text));
         Some((first.trim().parse().ok()?, last.trim().parse().ok()?))

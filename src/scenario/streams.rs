@@ -2,47 +2,81 @@
 
 use std::sync::Arc;
 
-use super::outside::Wanted;
+use super::data::{Entry, PATHS};
+use super::outside::{self, Wanted};
+use super::trees::beside;
 use super::{Binding, Layer, Resolver, Settings, Stream, StreamId};
 use crate::diagnostic::{Code, Diagnostic, Span, Spanned};
-use crate::syntax::ast::{self, Expr};
+use crate::syntax::ast::{self, Expr, Name};
 
 /// How many streams one fleet may have.
 const MAX_FLEET: i64 = 100_000;
 
+/// What a declaration says of itself.
+#[derive(Clone, Copy)]
+enum Own<'a> {
+    /// Behind its `=`.
+    Expr(&'a Expr),
+    /// In the file that `streams` names.
+    Tree(&'a Entry),
+}
+
 impl Resolver<'_> {
     pub(super) fn stream(&mut self, declared: &ast::Stream) {
-        let name = &declared.name;
+        let own = declared.binding.as_ref().map(Own::Expr);
+        self.declared(&declared.name, declared.fleet, own);
+    }
+
+    /// `streams "FILE.yaml" at "/Second/*"`: everything that stands there.
+    pub(super) fn streams(&mut self, file: &Name, at: Option<&Name>) {
+        let path = beside(file.span, &file.node, self.sources);
+        let Some(params) = self.given.files.get(&path).cloned() else { return };
+        let entries = match at {
+            Some(at) => self.entries(&params, &at.node),
+            None => PATHS.iter().flat_map(|path| self.entries(&params, path)).collect(),
+        };
+        if entries.is_empty() && !params.tree().is_empty() {
+            let place = at.cloned().unwrap_or_else(|| Spanned::new(PATHS[0].into(), file.span));
+            self.nothing_at(&place, &params);
+        }
+        for entry in entries {
+            let (name, part) = outside::part(entry.name.clone());
+            let fleet = part.map(|part| Spanned::new(part, name.span));
+            self.declared(&name, fleet, Some(Own::Tree(&entry)));
+        }
+    }
+
+    fn declared(&mut self, name: &Name, fleet: Option<Spanned<(i64, i64)>>, own: Option<Own<'_>>) {
         if !self.fresh("stream", name) {
             return;
         }
-        let own = declared.binding.as_ref().map(|binding| (binding, None));
-        let mut own = own;
-        for (name, index) in self.members(declared) {
-            let fleet = index.map(|index| (&*declared.name.node, index));
-            let binding = self.binding(Wanted { name: &name, fleet }, &mut own, declared.name.span);
+        let mut made = None;
+        for (member, index) in self.members(name, fleet) {
+            let wanted = Wanted { name: &member, fleet: index.map(|index| (&*name.node, index)) };
+            let binding = self.binding(wanted, own, &mut made, name.span);
             let index = index.unwrap_or_else(|| i64::try_from(self.scenario.streams.len()).unwrap_or(i64::MAX));
-            let it = Stream { name: name.clone(), binding, index, span: declared.name.span, declared: true };
+            let it = Stream { name: member.clone(), binding, index, span: name.span, declared: true };
             let id = self.scenario.add(it);
-            if declared.fleet.is_some() {
-                self.places.insert(("stream", name), declared.name.span);
-                self.scenario.fleets.entry(declared.name.node.clone()).or_default().push(id);
+            if fleet.is_some() {
+                self.places.insert(("stream", member), name.span);
+                self.scenario.fleets.entry(name.node.clone()).or_default().push(id);
             }
         }
     }
 
-    /// The binding that counts for a declared stream. `own` is that of its declaration, and what became of it.
+    /// The binding that counts for a declared stream. `own` is that of its declaration, and `made` what became of it.
     fn binding(
         &mut self,
         wanted: Wanted<'_>,
-        own: &mut Option<(&Expr, Option<Arc<Binding>>)>,
+        own: Option<Own<'_>>,
+        made: &mut Option<Arc<Binding>>,
         span: Span,
     ) -> Arc<Binding> {
         if let Some(found) = self.offered(wanted, true) {
             return found;
         }
-        if let Some((expr, made)) = own {
-            return Arc::clone(made.get_or_insert_with(|| self.declared_binding(expr)));
+        if let Some(own) = own {
+            return Arc::clone(made.get_or_insert_with(|| self.own(own)));
         }
         if let Some(found) = self.offered(wanted, false) {
             return found;
@@ -54,8 +88,11 @@ impl Resolver<'_> {
     }
 
     /// A stream whose binding is wrong still exists, so that nobody is told that it does not.
-    fn declared_binding(&mut self, expr: &Expr) -> Arc<Binding> {
-        let written = self.written(expr);
+    fn own(&mut self, own: Own<'_>) -> Arc<Binding> {
+        let written = match own {
+            Own::Expr(expr) => self.written(expr),
+            Own::Tree(entry) => self.written_in_tree(entry),
+        };
         Arc::new(written.map_or_else(Binding::built_in, |written| self.bind(written, Layer::Scenario)))
     }
 
@@ -70,16 +107,16 @@ impl Resolver<'_> {
     }
 
     /// The names that a declaration makes, with their numbers.
-    fn members(&mut self, declared: &ast::Stream) -> Vec<(Arc<str>, Option<i64>)> {
-        let Some(Spanned { node: (first, last), span }) = declared.fleet else {
-            return vec![(declared.name.node.clone(), None)];
+    fn members(&mut self, name: &Name, fleet: Option<Spanned<(i64, i64)>>) -> Vec<(Arc<str>, Option<i64>)> {
+        let Some(Spanned { node: (first, last), span }) = fleet else {
+            return vec![(name.node.clone(), None)];
         };
         if last < first || last - first >= MAX_FLEET {
             let message = format!("a fleet has 1 to {MAX_FLEET} streams, counted upwards");
             self.problems.push(Diagnostic::new(Code::LimitExceeded, span, message));
             return Vec::new();
         }
-        (first..=last).map(|index| (format!("{}-{index}", declared.name.node).into(), Some(index))).collect()
+        (first..=last).map(|index| (format!("{}-{index}", name.node).into(), Some(index))).collect()
     }
 
     /// What a stream comes from that nobody binds.

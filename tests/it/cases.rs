@@ -18,6 +18,10 @@ pub(crate) fn mstream(folder: &Path, words: &[&str]) -> Output {
 /// Runs `command` with these words in `folder`; one that hangs is killed.
 pub(crate) fn ends(mut command: Command, folder: &Path, words: &[&str]) -> Output {
     command.args(words).current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR");
+    if !command.get_envs().any(|(name, _)| name == "XDG_CONFIG_HOME") {
+        // Whoever runs the tests may have a configuration.
+        command.env("XDG_CONFIG_HOME", folder.join("no-configuration"));
+    }
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let _watchdog = Watchdog::over(&child);
     child.wait_with_output().unwrap()

@@ -6,6 +6,7 @@ use crate::cases::{ends, mstream};
 use crate::engine::{Engine, HOST, HOST_VOLUMES};
 use crate::markdown::{blocks, files};
 use crate::sshd::Sshd;
+use crate::streams;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -50,6 +51,42 @@ fn the_services_run_on_a_host_in_a_container_and_here_without_a_change() {
         assert!(said.contains("it works"), "{said}");
         assert_eq!(engine.left(folder.path()), "");
     }
+}
+
+/// The examples of the RFC on four hosts that a file names, and then two scenarios in one run, each with its own part of
+/// one file.
+#[test]
+fn the_examples_of_the_rfc_run_on_hosts_that_a_file_names() {
+    let addresses = [2, 3, 4, 5].map(|last| std::net::Ipv4Addr::new(127, 0, 0, last));
+    let sshd = Sshd::on(&addresses, "");
+    let folder = tempfile::tempdir().unwrap();
+    let entry = |at: usize| format!("    - {}: {{{}}}\n", at + 1, streams::keys(&sshd, &addresses[at].to_string()));
+    let all: String = (0..4).map(entry).collect();
+    std::fs::write(folder.path().join("lab.yaml"), format!("avocado:\n  streams:\n{all}")).unwrap();
+    let passed = |words: &[&str], hosts: &[usize]| {
+        let output = mstream(folder.path(), words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
+        for at in hosts {
+            let line = format!("open at {}", addresses[*at]);
+            assert!(said.contains(&line), "no `{line}`: {said}");
+        }
+    };
+    let path = |name: &str| root().join("examples").join(name).display().to_string();
+    passed(&["exec", &path("rfc-ping.ms"), "--params", "lab.yaml"], &[0, 1]);
+    passed(&["exec", &path("rfc-ddos.ms"), "--params", "lab.yaml"], &[0, 1, 2, 3]);
+
+    // In the first part, 1 and 2 are the last two hosts.
+    let first = [entry(2).replace("- 3:", "- 1:"), entry(3).replace("- 4:", "- 2:")].concat();
+    let two = format!("First:\n{first}Second:\n{all}");
+    std::fs::write(folder.path().join("parts.yaml"), two).unwrap();
+    for (name, part) in [("rfc-ping.ms", "First"), ("rfc-ddos.ms", "Second")] {
+        let text = std::fs::read_to_string(path(name)).unwrap().replace("lib/ping.ms", &path("lib/ping.ms"));
+        let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("stream ")).collect();
+        let text = format!("{}\nstreams \"parts.yaml\" at \"/{part}/*\"\n", kept.join("\n"));
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    passed(&["exec", "rfc-ping.ms", "rfc-ddos.ms"], &[0, 1, 2, 3]);
 }
 
 #[test]

@@ -14,6 +14,6 @@ mod run;
 mod screen;
 mod spec;
 mod ssh;
-#[expect(dead_code, reason = "the benches use the rest")]
 mod sshd;
+mod streams;
 mod watchdog;
