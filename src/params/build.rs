@@ -141,11 +141,10 @@ impl Builder<'_, '_> {
 
     /// Puts what stands in `yaml` into `node`. What comes back are the parts of a `!using`.
     fn fill(&mut self, node: &mut Node, yaml: &Yaml) -> Vec<Spanned<Arc<str>>> {
-        if yaml.tag.as_ref().is_some_and(|tag| !self.mark(node, tag)) {
-            return Vec::new();
-        }
+        let Some(mux) = self.mark(yaml.tag.as_ref()) else { return Vec::new() };
         let Kind::Map(pairs) = &yaml.kind else {
             self.empty(yaml);
+            node.mux = mux;
             return Vec::new();
         };
         let mut using = Vec::new();
@@ -164,21 +163,24 @@ impl Builder<'_, '_> {
                 self.entry(node, Spanned::new(name.clone(), key.span), value);
             }
         }
+        // What the node says itself goes over what it includes.
+        node.mux = mux.or(node.mux);
         using
     }
 
-    /// Whether a tag may stand before what a node holds: `!mux`, `!join` and `!!map` may.
-    fn mark(&mut self, node: &mut Node, tag: &Spanned<Arc<str>>) -> bool {
+    /// What a tag before the content of a node says of its children; `None` where it cannot stand there.
+    #[expect(clippy::option_option, reason = "a tag that is wrong, none that says anything, and what one says")]
+    fn mark(&mut self, tag: Option<&Spanned<Arc<str>>>) -> Option<Option<Spanned<bool>>> {
+        let Some(tag) = tag else { return Some(None) };
         match &*tag.node {
-            "!mux" => node.mux = Some(Spanned::new(true, tag.span)),
-            "!join" => node.mux = Some(Spanned::new(false, tag.span)),
-            "!!map" => {}
+            "!mux" => Some(Some(Spanned::new(true, tag.span))),
+            "!join" => Some(Some(Spanned::new(false, tag.span))),
+            "!!map" => Some(None),
             _ => {
                 self.bad_tag(tag);
-                return false;
+                None
             }
         }
-        true
     }
 
     /// A node that is no map holds nothing.
@@ -302,6 +304,11 @@ impl Builder<'_, '_> {
             let problem = Diagnostic::new(Code::UnexpectedToken, key.span, format!("a colon follows `{}`", tag.node));
             return self.problems.push(problem.help(format!("{} : ...", tag.node)));
         }
+        // A filter that names nothing filters nothing.
+        let empty = is_nothing(value) || matches!(&value.kind, Kind::Scalar(text, _) if text.is_empty());
+        if tag.node.starts_with("!filter") && empty {
+            return;
+        }
         let Some(text) = self.text(tag, value) else { return };
         match &*tag.node {
             "!include" => self.include(node, text),
@@ -329,7 +336,12 @@ impl Builder<'_, '_> {
                     _ => "a path in the tree",
                 };
                 let problem = Diagnostic::new(Code::WrongType, tag.span, format!("`{}` takes {takes}", tag.node));
-                self.problems.push(problem);
+                let bracket = matches!(value.kind, Kind::List(_) | Kind::Map(_));
+                self.problems.push(if bracket {
+                    problem.help("text that starts with a bracket needs quotes around it")
+                } else {
+                    problem
+                });
                 None
             }
         }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests read and write the files of the project")]
 
+mod avocado;
 mod cases;
 mod conformance;
 mod docker;
