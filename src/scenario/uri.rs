@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keys;
 use crate::diagnostic::{Code, Diagnostic, Sources, Span, Spanned};
 use crate::syntax::Value;
-use crate::syntax::ast::{Expr, ExprKind, Name, Piece, Text, TextForm};
+use crate::syntax::ast::{Expr, ExprKind, Name, Piece, Pieces, Text, TextForm};
 
 /// Stands for a hole while a URI is taken apart.
 const HOLE: char = '\0';
@@ -68,7 +68,7 @@ impl<'a> Uri<'a> {
     fn flat(text: &'a Text, sources: &Sources) -> Self {
         let mut it = Self { text: String::new(), holes: Vec::new(), stretches: Vec::new(), whole: text.span };
         let (mut at, mut exact) = (text.span.range().start, true);
-        for piece in &text.pieces {
+        for piece in text.pieces.iter() {
             let span = match piece {
                 Piece::Literal(literal) => Span::new(text.span.file, at..at + literal.len()),
                 Piece::Hole(_, span) => *span,
@@ -197,7 +197,7 @@ impl<'a> Uri<'a> {
             }
             at += literal.len() + 1;
         }
-        let text = Text { pieces, span, form: TextForm::Quoted, indent: 0 };
+        let text = Text { pieces: pieces.into_iter().collect(), span, form: TextForm::Quoted, indent: 0 };
         Ok(Expr { kind: ExprKind::Template(text), span })
     }
 
@@ -224,5 +224,5 @@ impl<'a> Uri<'a> {
 
 /// A text without holes that stands at `span`.
 pub(super) fn plain(text: &Arc<str>, span: Span) -> Text {
-    Text { pieces: vec![Piece::Literal(Arc::clone(text))], span, form: TextForm::Raw, indent: 0 }
+    Text { pieces: Pieces::One(Piece::Literal(Arc::clone(text))), span, form: TextForm::Raw, indent: 0 }
 }
