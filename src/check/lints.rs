@@ -169,6 +169,9 @@ impl Blocks {
             StatementKind::Retry(group) | StatementKind::Repeat(group) => self.block(&group.body),
             StatementKind::LetCode(_, code) | StatementKind::Start(_, code) | StatementKind::Prepare(_, code) => {
                 self.guard(code);
+                if let Body::Arguments(list) = &code.body {
+                    self.arguments(list);
+                }
             }
             StatementKind::Let(..)
             | StatementKind::Stop(..)
@@ -199,9 +202,24 @@ impl Blocks {
         }
     }
 
+    /// A program and its arguments: everybody on its machine can see them.
+    fn arguments(&mut self, list: &Expr) {
+        let mut secrets = Vec::new();
+        secrets_in(list, &mut secrets);
+        for span in secrets {
+            let problem =
+                Diagnostic::new(Code::SecretInArgv, span, "others on that machine see this secret in the process list");
+            let help = "env = { NAME = secret(...) } or stdin = secret(...) hands it to the program unseen";
+            self.found.push(problem.help(help));
+        }
+    }
+
     fn code(&mut self, code: &ast::Code, span: Span) {
         self.guard(code);
-        let Body::Text(text) = &code.body else { return };
+        let text = match &code.body {
+            Body::Text(text) => text,
+            Body::Arguments(list) => return self.arguments(list),
+        };
         if !matches!(&*code.interpreter.node, "shell" | "bash") {
             return;
         }
@@ -223,6 +241,29 @@ impl Blocks {
                 problem.help("start NAME = shell \"...\" runs it in the background until the end or `stop NAME`"),
             );
         }
+    }
+}
+
+/// Where an expression names secrets.
+fn secrets_in(expr: &Expr, found: &mut Vec<Span>) {
+    match &expr.kind {
+        ExprKind::Call(name, _) if &*name.node == "secret" => found.push(expr.span),
+        ExprKind::Call(_, arguments) => arguments.iter().for_each(|it| secrets_in(&it.value, found)),
+        ExprKind::Template(text) => {
+            for piece in &text.pieces {
+                if let Piece::Hole(hole, _) = piece {
+                    secrets_in(hole, found);
+                }
+            }
+        }
+        ExprKind::List(items) => items.iter().for_each(|item| secrets_in(item, found)),
+        ExprKind::Map(pairs) => pairs.iter().for_each(|(_, value)| secrets_in(value, found)),
+        ExprKind::Member(base, _) | ExprKind::Not(base) => secrets_in(base, found),
+        ExprKind::Index(left, right) | ExprKind::Range(left, right) | ExprKind::Binary(left, _, right) => {
+            secrets_in(left, found);
+            secrets_in(right, found);
+        }
+        ExprKind::Literal(_) | ExprKind::Name(_) | ExprKind::Code(_) => {}
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
+use rustix::process::DumpableBehavior;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -36,7 +37,7 @@ use crate::plan::Plan;
 use crate::report::Style;
 use crate::report::jsonl::{Header, Jsonl, Printed};
 use crate::report::summary::Summary;
-use crate::run::{Home, Run, run};
+use crate::run::{Home, Run, maskable, run};
 use crate::syntax::{Value, parse_expression};
 use crate::sys::Mortal;
 
@@ -158,6 +159,10 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
         Console::progress("dry run: nothing was run\n");
         return 0;
     }
+    if ready.iter().any(|scenario| !scenario.secrets.is_empty()) {
+        // Neither a dump of this process nor others of the same user that look into it shall have them.
+        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
     let several = ready.len() > 1;
     let readers = Readers { results: Arc::new(Outlet::stdout()), progress: Arc::new(Outlet::stderr()) };
     let mut worst = Verdict::default();
@@ -235,6 +240,10 @@ fn prepared(it: &Exec, path: &Path, found: Checked, console: &Console) -> Result
         Console::complain(&format!("{}: {words}", path.display()));
         WRONG
     })?;
+    for name in secrets.iter().filter(|(_, value)| !maskable(value)).map(|(name, _)| name) {
+        let words = "is shown where it is printed: what is shorter than 6 characters cannot be masked";
+        Console::progress(&format!("warning: {}: the secret `{name}` {words}\n", path.display()));
+    }
     let (plan, sources) = (Arc::new(plan), Arc::new(found.sources));
     Ok(Scenario { path: path.to_owned(), plan, sources, secrets: Arc::new(secrets) })
 }
@@ -432,7 +441,7 @@ fn drive(
     let tmp = if scenario.plan.steps.is_empty() { None } else { Some(Tmp::make(&folder.id)?) };
     let tmp_path = tmp.as_ref().map(|tmp| tmp.path.clone()).unwrap_or_default();
     let patience = Patience { connect: CONNECT.saturating_mul(it.timeout_scale) / 100, lease: it.lease };
-    let local: Arc<dyn Backend> = Arc::new(LocalBackend::new(environment()));
+    let local: Arc<dyn Backend> = Arc::new(LocalBackend::new(environment(&scenario.secrets)));
     let ssh: Arc<dyn Backend> = Arc::new(SshBackend::new(tmp_path.join(".ssh"), patience));
     let docker: Arc<dyn Backend> = Arc::new(DockerBackend::new(engines(), labels(&folder.id), patience));
     let backends =
@@ -483,9 +492,10 @@ fn limits(it: &Exec) -> Limits {
     Limits { fail_fast: it.fail_fast, run: it.timeout, scale: it.timeout_scale, ..Limits::default() }
 }
 
+/// What local steps inherit: all but the secrets, which reach only those who ask for them.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-fn environment() -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    std::env::vars_os().collect()
+fn environment(secrets: &Secrets) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    std::env::vars_os().filter(|(name, _)| name.to_str().is_none_or(|name| !secrets.contains_key(name))).collect()
 }
 
 /// What is written on everything that a run makes in a container engine.

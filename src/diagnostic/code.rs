@@ -107,6 +107,7 @@ catalogue! {
     HandleMisuse "MS222" "handle-misuse" Error;
     UnsafeHole "MS304" "unsafe-hole" Error;
     HardcodedCredential "MS402" "hardcoded-credential" Warning;
+    SecretInArgv "MS403" "secret-in-argv" Warning;
     HostKeyCheckOff "MS405" "host-key-check-off" Error;
     PrivilegedContainer "MS409" "privileged-container" Warning;
     OptionNotForBackend "MS602" "option-not-for-backend" Error;

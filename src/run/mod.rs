@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use self::carry::{Carrier, Finished};
+pub use self::mask::maskable;
 use crate::backend::{Backend, Told};
 use crate::diagnostic::Sources;
 use crate::engine::{Input, Limits, Past};

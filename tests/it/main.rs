@@ -13,6 +13,7 @@ mod layers;
 mod markdown;
 mod run;
 mod screen;
+mod secrets;
 mod spec;
 mod ssh;
 mod sshd;
