@@ -75,7 +75,7 @@ fn run(block: &Block, stderr: Option<&Block>, folder: &Path) -> Option<String> {
 }
 
 /// Words between blanks; `'...'` holds blanks together, within a word too.
-fn shell_words(line: &str) -> Vec<String> {
+pub(crate) fn shell_words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for (at, part) in line.split('\'').enumerate() {
         if at % 2 == 1 {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cases::{ends, mstream};
+use crate::cases::{ends, mstream, shell_words};
 use crate::engine::{Engine, HOST, HOST_VOLUMES};
 use crate::markdown::{blocks, files};
 use crate::sshd::Sshd;
@@ -49,6 +49,34 @@ fn the_services_run_on_a_host_in_a_container_and_here_without_a_change() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{places:?}: {said}");
         assert!(said.contains("it works"), "{said}");
+        assert_eq!(engine.left(folder.path()), "");
+    }
+}
+
+/// The commands that the README shows, with a host and an image that are there.
+#[test]
+fn the_same_scenario_runs_here_on_a_host_and_in_a_container_by_the_commands_of_the_readme() {
+    let engine = Engine::get();
+    let sshd = Sshd::inside(engine.network());
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let commands: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("mstream "))
+        .filter(|it| it.contains("services.ms"))
+        .collect();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    let image = format!("docker://?image={HOST}&volumes={HOST_VOLUMES}&pull=never");
+    for (command, place) in commands.iter().zip(["", "open at 127.0.0.1", "open at 1"]) {
+        let command = command.replace("examples/", &format!("{}/examples/", root().display()));
+        let command = command.replace("ssh://tester@foo.example.com", &sshd.uri("tester"));
+        let command = command.replace("docker://?image=python:3", &image);
+        let folder = tempfile::tempdir().unwrap();
+        let words = shell_words(&command);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let output = ends(engine.command(env!("CARGO_BIN_EXE_mstream")), folder.path(), &words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{command}: {said}");
+        assert!(said.contains("it works") && said.contains(place), "{command}: {said}");
         assert_eq!(engine.left(folder.path()), "");
     }
 }
