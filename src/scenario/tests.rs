@@ -451,8 +451,8 @@ fn streams_defines_what_stands_at_a_path() {
             ..Story::default()
         },
         "x: local · scenario lab.ms:3\n\
-         lab.ms:1:28: error[MS118]: nothing stands at `/Frist/*`\n\
          lab.ms:2:9: error[MS111]: `nope.yaml` cannot be read: no such file\n\
+         lab.ms:1:28: error[MS118]: nothing stands at `/Frist/*`\n\
          conf/lab.yaml:8:3: error[MS104]: the stream `x` is declared twice\n",
     );
 }
