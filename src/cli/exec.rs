@@ -1,5 +1,6 @@
 //! `mstream exec`: checks all scenarios, then runs one after the other.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -22,7 +23,7 @@ use super::outlet::Outlet;
 use super::resume::{Earlier, REFUSED, earlier};
 use super::secrets::{Secrets, secrets};
 use super::view::{FRAME, View};
-use super::{Console, Scenarios, WRONG};
+use super::{Console, Scenarios, WRONG, no_thread};
 use crate::backend::Backend;
 use crate::backend::docker::{DockerBackend, Labels};
 use crate::backend::guard::{LEASE, Patience};
@@ -164,7 +165,13 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
         let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
     let several = ready.len() > 1;
-    let readers = Readers { results: Arc::new(Outlet::stdout()), progress: Arc::new(Outlet::stderr()) };
+    let readers = match Readers::new() {
+        Ok(readers) => readers,
+        Err(error) => {
+            Console::complain(&no_thread(&error));
+            return Verdict { surroundings: true, ..Verdict::default() }.exit_code();
+        }
+    };
     let mut worst = Verdict::default();
     let mut code = 0;
     for scenario in ready {
@@ -201,6 +208,10 @@ struct Readers {
 }
 
 impl Readers {
+    fn new() -> io::Result<Self> {
+        Ok(Self { results: Arc::new(Outlet::stdout()?), progress: Arc::new(Outlet::stderr()?) })
+    }
+
     /// Waits until the results are read. Nothing runs any more, so whoever is asked to end meanwhile just ends.
     fn see_results(&self) {
         if !self.results.wait(0, Duration::from_secs(1)) {
@@ -277,12 +288,13 @@ fn one(it: &Exec, scenario: &Scenario, console: &Console, readers: &Readers) -> 
     let past = earlier.as_ref().map_or(&none, |earlier| &earlier.past);
     let ran = std::thread::scope(|scope| {
         let writer = &mut writer;
-        let writing = scope.spawn(move || writer.write(&received));
+        let writing = std::thread::Builder::new().spawn_scoped(scope, move || writer.write(&received));
+        let writing = writing.map_err(|error| no_thread(&error))?;
         let ran = drive(it, scenario, &folder, Links { past, asks, asked }, &mut hand);
         drop(hand);
         writing.thread().unpark();
-        (ran, writing.join().is_err())
-    });
+        Ok::<_, String>((ran, writing.join().is_err()))
+    })?;
     let ((mut verdict, signal), broken) = (ran.0?, ran.1);
     verdict.internal |= broken;
     verdict.surroundings |= told_what_failed(&mut writer.journal, readers);

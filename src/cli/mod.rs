@@ -141,8 +141,18 @@ pub fn main() -> ExitCode {
     };
     // Parsing is recursive to a bounded depth; a stack of known size holds it wherever the main thread came from.
     let worker = std::thread::Builder::new().stack_size(16 << 20).spawn(move || dispatch(&cli));
-    let code = worker.ok().and_then(|worker| worker.join().ok()).unwrap_or(70);
-    ExitCode::from(code)
+    ExitCode::from(match worker {
+        Ok(worker) => worker.join().unwrap_or(70),
+        Err(error) => {
+            Console::complain(&no_thread(&error));
+            3
+        }
+    })
+}
+
+/// There is no room for one more thread.
+fn no_thread(error: &std::io::Error) -> String {
+    format!("cannot start: this machine has no room for one more thread: {error}")
 }
 
 fn dispatch(cli: &Cli) -> u8 {

@@ -2,6 +2,7 @@
 //! stops nothing else. How much may wait here is bounded by those who put it here.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -39,22 +40,22 @@ struct State {
 }
 
 impl Outlet {
-    /// To whoever reads stdout.
-    pub(super) fn stdout() -> Self {
+    /// To whoever reads stdout. The error: there is no room for its thread.
+    pub(super) fn stdout() -> io::Result<Self> {
         Self::to(std::io::stdout())
     }
 
     /// To whoever reads stderr.
-    pub(super) fn stderr() -> Self {
+    pub(super) fn stderr() -> io::Result<Self> {
         Self::to(std::io::stderr())
     }
 
-    fn to(descriptor: impl AsFd + Send + 'static) -> Self {
+    fn to(descriptor: impl AsFd + Send + 'static) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let its = Arc::clone(&shared);
         // Nobody waits for this thread: while its reader takes nothing, it cannot end.
-        std::thread::spawn(move || its.carry(&descriptor));
-        Self { shared }
+        std::thread::Builder::new().spawn(move || its.carry(&descriptor))?;
+        Ok(Self { shared })
     }
 
     /// How many bytes wait for the reader.
@@ -159,7 +160,7 @@ mod tests {
 
     fn outlet() -> (Outlet, PipeReader) {
         let (reader, writer) = std::io::pipe().unwrap();
-        (Outlet::to(writer), reader)
+        (Outlet::to(writer).unwrap(), reader)
     }
 
     fn put(outlet: &Outlet, byte: u8, count: usize) {
@@ -207,7 +208,7 @@ mod tests {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
         rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
-        let outlet = Outlet::to(writer);
+        let outlet = Outlet::to(writer).unwrap();
         put(&outlet, b'x', 4 << 20);
         assert!(!outlet.wait(0, SOON));
         let mut all = vec![0; 4 << 20];

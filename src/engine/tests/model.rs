@@ -15,6 +15,12 @@ const MEETINGS: &str = "a: $ one; barrier x; barrier y; $ two; barrier z; finall
     b: barrier x; $ three; barrier y; barrier z; finally; $ clean
     c: barrier x; barrier y; $ four; barrier z";
 
+/// Four streams over three barriers.
+const FOUR: &str = "a: barrier x; barrier y; barrier z; finally; $ clean
+    b: barrier x; barrier y; barrier z
+    c: barrier x; barrier y; barrier z
+    d: barrier x; barrier y; barrier z";
+
 /// The other ways to depend on each other.
 const OTHERS: &str = "a: start web $; signal up; $ two; finally; signal gone
     b: wait up; let v $ one; barrier x; finally; $ clean
@@ -85,6 +91,14 @@ fn every_run_of_three_streams_over_three_barriers_with_three_faults() {
     let found = search(MEETINGS, 3, None).unwrap_or_else(|words| panic!("{words}"));
     assert!(found.states > 50_000, "{found:?}");
     assert!(found.ends > 100, "{found:?}");
+}
+
+#[test]
+#[ignore = "takes minutes: tests/soak runs it"]
+fn every_run_of_four_streams_over_three_barriers_with_three_faults() {
+    let found = search(FOUR, 3, None).unwrap_or_else(|words| panic!("{words}"));
+    println!("four streams, three barriers, three faults: {} states", found.states);
+    assert!(found.states > 100_000, "{found:?}");
 }
 
 #[test]

@@ -11,8 +11,11 @@ use crate::engine::{Action, Input, Limits};
 use crate::event::{Ask, Cause, Event, Exit, Fault, Outcome, Reason};
 use crate::plan::sketch::sketch;
 
-/// How many plans each of the four tests runs.
-const SEEDS: u64 = 5_000;
+/// How many plans each of the four tests runs; `tests/soak` asks for more.
+#[expect(clippy::disallowed_methods, reason = "how long a test takes is asked from outside")]
+fn seeds() -> u64 {
+    std::env::var("MSTREAM_SOAK_SEEDS").ok().and_then(|text| text.parse().ok()).map_or(5_000, |all: u64| all / 4)
+}
 
 #[test]
 fn random_runs_hold_the_invariants_1_of_4() {
@@ -36,7 +39,8 @@ fn random_runs_hold_the_invariants_4_of_4() {
 
 fn run_all(part: u64) {
     let mut met = BTreeSet::new();
-    for seed in part * SEEDS..(part + 1) * SEEDS {
+    let seeds = seeds();
+    for seed in part * seeds..(part + 1) * seeds {
         let text = Gardener::new(seed).plan();
         let actions = run(seed, &text, &mut met).unwrap_or_else(|words| panic!("seed {seed}: {words}\n{text}"));
         if seed % 8 == 0 {

@@ -29,11 +29,8 @@ const REFUSED: [i32; 2] = [2, 6];
 pub(super) fn audit(trial: &mut Trial) {
     let mut wrong = Vec::new();
     end(trial, &mut wrong);
-    wrong.extend(processes(trial).into_iter().map(|it| format!("A3: left running: {it}")));
-    wrong.extend(containers(trial).into_iter().map(|it| format!("A4: left in the engine: {it}")));
-    wrong.extend(files(trial).into_iter().map(|it| format!("A5: left behind: {it}")));
+    wrong.extend(left(trial));
     records(trial, &mut wrong);
-    wrong.extend(shown(trial).into_iter().map(|it| format!("A8: the secret is seen {it}")));
     let tty = ["before", "after"].map(|name| std::fs::read_to_string(trial.path(name)).unwrap_or_default());
     if tty[0].is_empty() || tty[0] != tty[1] {
         wrong.push(format!("A9: the terminal was {:?} and is {:?}", tty[0], tty[1]));
@@ -51,6 +48,15 @@ fn end(trial: &Trial, wrong: &mut Vec<String>) {
     if ended.code != Some(trial.exit) {
         wrong.push(format!("A2: the exit code is {:?}, not {}", ended.code, trial.exit));
     }
+}
+
+/// A3 to A5, and A8: what is left, and what is shown.
+pub(super) fn left(trial: &Trial) -> Vec<String> {
+    let running = processes(trial).into_iter().map(|it| format!("A3: left running: {it}"));
+    let engine = containers(trial).into_iter().map(|it| format!("A4: left in the engine: {it}"));
+    let lying = files(trial).into_iter().map(|it| format!("A5: left behind: {it}"));
+    let seen = shown(trial).into_iter().map(|it| format!("A8: the secret is seen {it}"));
+    running.chain(engine).chain(lying).chain(seen).collect()
 }
 
 /// A3: the processes that are still there when their patience is over.

@@ -17,6 +17,7 @@ pub(super) const SWEEP: Fault = Fault {
            barrier met\n  $ echo ${{x}}\n}\n",
     bound: Duration::from_secs(30),
     placeless: true,
+    once: true,
     story: sweep,
     ..FAULT
 };

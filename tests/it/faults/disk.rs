@@ -45,12 +45,13 @@ pub(super) const FAULTS: &[Fault] = &[
 ];
 
 fn jumps(it: &mut Trial, jump: &str) {
-    let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-    assert!(std::path::Path::new(library).exists(), "libfaketime is installed");
+    let mut folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let library = folders.find_map(|folder| Some(folder.join("faketime/libfaketimeMT.so.1")).filter(|it| it.exists()));
+    let library = library.expect("libfaketime is installed").display().to_string();
     let file = it.path("clock");
     std::fs::write(&file, "+0").unwrap();
     let set = [
-        ("LD_PRELOAD", library),
+        ("LD_PRELOAD", &*library),
         ("FAKETIME_TIMESTAMP_FILE", &file.display().to_string()),
         ("FAKETIME_NO_CACHE", "1"),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
@@ -86,10 +87,18 @@ const WRITING: [&str; 8] = ["openat", "write", "fsync", "fdatasync", "ftruncate"
 
 fn half_written(it: &mut Trial) {
     std::fs::write(it.path("work/test.ms"), &it.text).unwrap();
-    let program = env!("CARGO_BIN_EXE_mstream");
+    let program = super::trial::program();
     let export = |words: &[&str]| {
         let mut command = std::process::Command::new(words[0]);
-        command.args(&words[1..]).args([program, "graph", "export", "test.ms", "--format", "json", "-o", "plan.json"]);
+        command.args(&words[1..]).arg(&program).args([
+            "graph",
+            "export",
+            "test.ms",
+            "--format",
+            "json",
+            "-o",
+            "plan.json",
+        ]);
         command.current_dir(it.folder.path().join("work")).output().unwrap()
     };
     let report = it.path("work/plan.json");

@@ -332,7 +332,7 @@ fn trees(it: &mut Trial) {
     it.sshd.as_ref().unwrap().set_path("tester");
     for (kind, words) in [
         ("dots", Some("leads out of its folder")),
-        ("absolute", None),
+        ("absolute", Some("leads out of its folder")),
         ("link", Some("")),
         ("hard", Some("")),
         ("device", Some("neither a file, a folder nor a link")),

@@ -51,6 +51,8 @@ pub(crate) struct Fault {
     after: fn(&mut Trial),
     /// It fails before any place of the scenario is reached.
     placeless: bool,
+    /// It is many faults in one, and tried once, however often the others are.
+    once: bool,
     /// All of it, from the start of the run to the audit.
     story: fn(&mut Trial),
 }
@@ -72,6 +74,7 @@ const FAULT: Fault = Fault {
     commit: |_| {},
     after: |_| {},
     placeless: false,
+    once: false,
     story: usual,
 };
 
@@ -189,7 +192,8 @@ fn survive(faults: &'static [Fault]) {
     let wanted = |fault: &&Fault| only.as_ref().is_none_or(|id| id == fault.id);
     let once: Vec<_> =
         faults.iter().filter(wanted).flat_map(|fault| fault.on.iter().map(move |place| (fault, *place))).collect();
-    let trials: Vec<_> = std::iter::repeat_n(once, repeats()).flatten().collect();
+    let again = (1..repeats()).flat_map(|_| once.iter().copied().filter(|(fault, _)| !fault.once));
+    let trials: Vec<_> = once.iter().copied().chain(again).collect();
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {

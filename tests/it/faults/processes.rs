@@ -131,11 +131,11 @@ pub(super) const FAULTS: &[Fault] = &[
         commit: measure_memory,
         after: |it| {
             check_memory(it);
-            let starts = it.times("step_started", "\"near\"");
+            // The short steps of the other stream are over long before the flood is.
             let ends = it.times("step_ended", "\"near\"");
-            let longest = starts.iter().zip(&ends).map(|(start, end)| end - start).fold(0.0, f64::max);
-            if ends.len() != 40 || longest > 2.0 {
-                it.complain(format!("the other stream was held up: {} steps, one took {longest} s", ends.len()));
+            let (last, whole) = (ends.iter().copied().fold(0.0, f64::max), it.time("run_ended", ""));
+            if ends.len() != 40 || last > whole * 0.9 {
+                it.complain(format!("the other stream was held up: {} steps, until {last} of {whole} s", ends.len()));
             }
             for stream in ["far", "lines"] {
                 let printed: u64 =

@@ -195,7 +195,7 @@ impl Trial {
 
     /// Starts mstream with these words.
     pub(super) fn run(&mut self, words: &[OsString]) {
-        let program = env!("CARGO_BIN_EXE_mstream");
+        let program = program();
         let mut command = match &self.engine {
             Some(engine) => engine.command("setsid"),
             None => Command::new("setsid"),
@@ -255,6 +255,21 @@ impl Trial {
             let text = std::fs::read_to_string(it.path("pid")).ok()?;
             text.ends_with('\n').then(|| text.trim().to_owned())
         })
+    }
+
+    /// The process that runs the scenario, below the one that was started, once it is there.
+    pub(super) fn coordinator(&mut self) -> Option<String> {
+        let first = std::fs::read_to_string(self.path("pid")).ok()?.trim().to_owned();
+        let below = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).ok()?;
+        let of_mstream = |pid: &&str| command(pid) == command(&first);
+        below.split_whitespace().find(of_mstream).map(str::to_owned)
+    }
+
+    /// That one, and the one that watches over it.
+    pub(super) fn both(&mut self) -> Vec<String> {
+        let guardian = std::fs::read_to_string(self.path("pid")).ok().map(|text| text.trim().to_owned());
+        let guardian = guardian.filter(|pid| command(pid).contains("mstream"));
+        self.coordinator().into_iter().chain(guardian).collect()
     }
 
     /// Sends a signal to mstream.
@@ -326,6 +341,11 @@ impl Trial {
     /// Forgets the run that is over, and how it went: another one starts.
     pub(super) fn again(&mut self) {
         self.old = self.run_folders();
+        self.next();
+    }
+
+    /// Another command follows, about the same runs.
+    pub(super) fn next(&mut self) {
         self.ended = None;
         self.journal = Journal::default();
         self.from = None;
@@ -391,7 +411,8 @@ impl Trial {
         having(|pid| environment(pid).split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes()))
     }
 
-    fn slay(&mut self) {
+    /// Kills all that this trial has started, with -9.
+    pub(super) fn slay(&mut self) {
         for pid in self.descendants() {
             kill("KILL", &pid);
         }
@@ -411,6 +432,11 @@ impl Drop for Trial {
         // What a trial has found alive is not left alive.
         self.slay();
     }
+}
+
+/// mstream: the one that was built with the tests, or another one that `tests/soak` names.
+pub(super) fn program() -> OsString {
+    std::env::var_os("MSTREAM_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_mstream").into())
 }
 
 /// Sends a signal; whether the process was there.
