@@ -188,7 +188,8 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
             }
             Err(Unable::Refused(words)) => {
                 readers.progress.say(&format!("error: {words}\n"));
-                return REFUSED;
+                code = REFUSED;
+                break;
             }
             Err(Unable::Surroundings(words)) => {
                 readers.progress.say(&format!("error: {words}\n"));

@@ -10,6 +10,7 @@ mod coordinator;
 mod disk;
 mod hosts;
 mod input;
+mod journal;
 mod meetings;
 mod processes;
 mod table;

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use super::{Fault, Kind, Place};
 
 /// All faults, group by group.
-const GROUPS: [(&str, &[Fault]); 7] = [
+const GROUPS: [(&str, &[Fault]); 8] = [
     ("Processes of a step", super::processes::FAULTS),
     ("mstream itself", super::coordinator::FAULTS),
     ("Hosts", super::hosts::FAULTS),
     ("Containers", super::containers::FAULTS),
     ("Meeting points and the order of things", super::meetings::FAULTS),
     ("Disks, clocks and what is written", super::disk::FAULTS),
+    ("The journal", super::journal::FAULTS),
     ("Hostile input", super::input::FAULTS),
 ];
 

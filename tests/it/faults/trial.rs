@@ -411,6 +411,11 @@ impl Trial {
         having(|pid| environment(pid).split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes()))
     }
 
+    /// Kills mstream, and with it the one that watches over it, with -9.
+    pub(super) fn kill(&mut self) {
+        kill_all(&self.both());
+    }
+
     /// Kills all that this trial has started, with -9.
     pub(super) fn slay(&mut self) {
         for pid in self.descendants() {
@@ -442,6 +447,15 @@ pub(super) fn program() -> OsString {
 /// Sends a signal; whether the process was there.
 pub(super) fn kill(signal: &str, pid: &str) -> bool {
     Command::new("kill").args(["-s", signal, pid]).stderr(Stdio::null()).status().unwrap().success()
+}
+
+/// Kills these processes at once; whether any of them was there.
+pub(super) fn kill_all(pids: &[String]) -> bool {
+    // Where one could still act it would clean up after the other.
+    for pid in pids.iter().rev() {
+        kill("STOP", pid);
+    }
+    pids.iter().map(|pid| kill("KILL", pid)).fold(false, |any, hit| any | hit)
 }
 
 /// The processes of this machine, and of all namespaces below, that `fits` says.
