@@ -6,10 +6,13 @@ mod lints;
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostic, Sources};
+use crate::diagnostic::{Code, Diagnostic, Sources, Span};
+use crate::params::Variant;
 use crate::plan::{Plan, draft};
-use crate::scenario::{Read, Settings, load, resolve, trees};
+use crate::scenario::{Given, Loaded, Origin, Read, Settings, load, resolve, trees};
+use crate::syntax::Value;
 
 /// What a check found.
 #[derive(Debug)]
@@ -20,6 +23,12 @@ pub struct Checked {
     pub plan: Option<Plan>,
     /// Everything there is to say, in source order.
     pub diagnostics: Vec<Diagnostic>,
+    /// The parameters, with their values and where these come from.
+    pub params: Vec<(Arc<str>, Value, Origin)>,
+    /// What the parameter files say.
+    pub given: Given,
+    /// Which variant of the parameters this is.
+    pub variant: Option<Arc<str>>,
 }
 
 /// How many diagnostics one file may have; the rest is counted.
@@ -27,11 +36,57 @@ const MAX_PER_FILE: usize = 50;
 
 /// Checks the scenario at `path`. `read` gives the text of a file; only that of `path` itself is an error here.
 pub fn check(path: &Path, settings: &Settings, read: &mut Read<'_>) -> io::Result<Checked> {
+    Ok(judge(text(path, settings, read)?, None, settings))
+}
+
+/// Checks the scenario at `path` once for each variant of its parameters; there is always one at least.
+pub fn check_variants(path: &Path, settings: &Settings, read: &mut Read<'_>) -> io::Result<Vec<Checked>> {
+    let mut text = text(path, settings, read)?;
+    let tree = Arc::clone(text.loaded.given.params.tree());
+    if !tree.has_mux() {
+        return Ok(vec![judge(text, None, settings)]);
+    }
+    let mut variants = match tree.variants() {
+        Ok(variants) => variants.peekable(),
+        Err(problem) => {
+            text.problems.push(*problem);
+            return Ok(vec![judge(text, None, settings)]);
+        }
+    };
+    if variants.peek().is_none() {
+        let message = "the filters of the parameters leave no variant";
+        text.problems.push(Diagnostic::new(Code::EmptySelection, Span::default(), message));
+        return Ok(vec![judge(text, None, settings)]);
+    }
+    Ok(variants.map(|variant| judge(text.clone(), Some(variant), settings)).collect())
+}
+
+/// Everything that was read.
+#[derive(Clone)]
+struct Text {
+    loaded: Loaded,
+    problems: Vec<Diagnostic>,
+    unread: Unread,
+    sources: Sources,
+}
+
+fn text(path: &Path, settings: &Settings, read: &mut Read<'_>) -> io::Result<Text> {
     let mut sources = Sources::default();
     let (mut loaded, mut problems) = load(path, read, &mut sources)?;
     let unread = Unread::new(&problems, &sources);
     problems.extend(trees(&mut loaded, settings, read, &mut sources));
+    Ok(Text { loaded, problems, unread, sources })
+}
+
+/// What there is to say of it, with the parameters of one variant or of all.
+fn judge(text: Text, variant: Option<Variant>, settings: &Settings) -> Checked {
+    let Text { mut loaded, mut problems, unread, mut sources } = text;
     let allows = std::mem::take(&mut loaded.allows);
+    let variant = variant.map(|variant| {
+        loaded.given.params = variant.params;
+        variant.id
+    });
+    let given = loaded.given.clone();
     let (scenario, found) = resolve(loaded, settings, &mut sources);
     let mut meaning = found;
     let mut draft = draft(&scenario);
@@ -44,10 +99,13 @@ pub fn check(path: &Path, settings: &Settings, read: &mut Read<'_>) -> io::Resul
     problems.dedup();
     let sound = !problems.iter().any(Diagnostic::is_error);
     let plan = sound.then(|| draft.prove()).flatten();
-    Ok(Checked { diagnostics: capped(problems), sources, plan })
+    let params = scenario.params.iter().zip(scenario.origins.values());
+    let params = params.map(|((name, value), origin)| (name.clone(), value.clone(), *origin)).collect();
+    Checked { diagnostics: capped(problems), sources, plan, params, given, variant }
 }
 
 /// What stands in lines that could not be read: a follow-up of one of them is not told.
+#[derive(Clone)]
 struct Unread {
     words: HashSet<String>,
     /// Whether the end of a block or a fence is missing, so that nobody knows what was meant to stand where.

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::files::checked;
+use super::files::{checked, checked_variants, joined};
 use super::{Console, Scenarios, WRONG};
 use crate::diagnostic::{Diagnostic, Form, Severity, Sources, render};
 
@@ -11,6 +11,9 @@ use crate::diagnostic::{Diagnostic, Form, Severity, Sources, render};
 pub(super) struct Check {
     #[command(flatten)]
     scenarios: Scenarios,
+    /// Check each variant of the parameters.
+    #[arg(long)]
+    variants: bool,
     /// How to write what is found.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -41,9 +44,14 @@ pub(super) fn check(it: &Check, console: &Console) -> u8 {
     let settings = it.scenarios.inputs.settings();
     let (mut all, mut sources, mut unreadable) = (Vec::new(), Sources::default(), 0);
     for path in &it.scenarios.files {
-        match checked(path, &settings) {
-            Ok(found) => merge(&mut all, &mut sources, found.diagnostics, &found.sources),
-            Err(_) => unreadable += 1,
+        let found =
+            if it.variants { checked_variants(path, &settings) } else { checked(path, &settings).map(|it| vec![it]) };
+        let Ok(found) = found else {
+            unreadable += 1;
+            continue;
+        };
+        if let Some(first) = found.first() {
+            merge(&mut all, &mut sources, joined(&found), &first.sources);
         }
     }
     let (errors, warnings) = counts(&all);

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::begun::Begun;
 use super::engines::engines;
-use super::files::{checked, show};
+use super::files::{checked, checked_variants, show_all};
 use super::folder::{Folder, private};
 use super::hand::{Hand, Taking};
 use super::inputs::Inputs;
@@ -30,7 +30,7 @@ use crate::backend::guard::{LEASE, Patience};
 use crate::backend::local::LocalBackend;
 use crate::backend::ssh::SshBackend;
 use crate::check::Checked;
-use crate::diagnostic::Sources;
+use crate::diagnostic::{Sources, visible};
 use crate::engine::{Limits, Past};
 use crate::event::{Ask, Record, Urgency, Verdict};
 use crate::graph;
@@ -38,6 +38,7 @@ use crate::plan::Plan;
 use crate::report::Style;
 use crate::report::jsonl::{Header, Jsonl, Printed};
 use crate::report::summary::Summary;
+use crate::report::variants::{Ran, table};
 use crate::run::{Home, Run, maskable, run};
 use crate::syntax::{Value, parse_expression};
 use crate::sys::Mortal;
@@ -74,6 +75,9 @@ const QUIET: u32 = 5;
 pub(super) struct Exec {
     #[command(flatten)]
     scenarios: Scenarios,
+    /// Run once for each variant of the parameters, one after the other.
+    #[arg(long)]
+    variants: bool,
     /// Say what would run, and run nothing.
     #[arg(long)]
     dry_run: bool,
@@ -141,9 +145,16 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
     let mut ready = Vec::new();
     let mut wrong = false;
     for path in &it.scenarios.files {
-        match checked(path, &settings).and_then(|found| prepared(it, path, found, console)) {
-            Ok(scenario) => ready.push(scenario),
-            Err(_) => wrong = true,
+        let found =
+            if it.variants { checked_variants(path, &settings) } else { checked(path, &settings).map(|it| vec![it]) };
+        let found = found.unwrap_or_default();
+        wrong |= found.is_empty();
+        show_all(&found, console);
+        for found in found {
+            match prepared(it, path, found) {
+                Ok(scenario) => ready.push(scenario),
+                Err(_) => wrong = true,
+            }
         }
     }
     if wrong {
@@ -155,6 +166,9 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
     }
     if it.dry_run {
         for scenario in &ready {
+            if let Some(variant) = &scenario.variant {
+                Console::result(&format!("── {}\n", visible::text(variant)));
+            }
             Console::result(&graph::export(&scenario.plan, &scenario.sources, graph::Format::Text));
         }
         Console::progress("dry run: nothing was run\n");
@@ -164,6 +178,11 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
         // Neither a dump of this process nor others of the same user that look into it shall have them.
         let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
+    all(it, &ready, console)
+}
+
+/// Runs one after the other; the exit code of the worst.
+fn all(it: &Exec, ready: &[Scenario], console: &Console) -> u8 {
     let several = ready.len() > 1;
     let readers = match Readers::new() {
         Ok(readers) => readers,
@@ -174,18 +193,14 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
     };
     let mut worst = Verdict::default();
     let mut code = 0;
+    let mut ran = Vec::new();
     for scenario in ready {
         if several && it.format == Format::Human {
-            readers.progress.say(&format!("── {} · {}\n", scenario.plan.title, scenario.path.display()));
+            readers.progress.say(&scenario.heading());
         }
-        match one(it, &scenario, console, &readers) {
-            Ok((verdict, number)) => {
-                worst = worst.and(verdict);
-                code = if worst == verdict || code == 0 { number } else { worst.exit_code() };
-                if verdict.interrupted {
-                    break;
-                }
-            }
+        let began = now();
+        let (verdict, number) = match one(it, scenario, console, &readers) {
+            Ok(ended) => ended,
             Err(Unable::Refused(words)) => {
                 readers.progress.say(&format!("error: {words}\n"));
                 code = REFUSED;
@@ -193,10 +208,21 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
             }
             Err(Unable::Surroundings(words)) => {
                 readers.progress.say(&format!("error: {words}\n"));
-                worst = worst.and(Verdict { surroundings: true, ..Verdict::default() });
-                code = worst.exit_code();
+                let verdict = Verdict { surroundings: true, ..Verdict::default() };
+                (verdict, verdict.exit_code())
             }
+        };
+        worst = worst.and(verdict);
+        code = if worst == verdict || code == 0 { number } else { worst.exit_code() };
+        ran.extend(scenario.variant.clone().map(|variant| Ran { variant, verdict, took: began.elapsed() }));
+        if verdict.interrupted {
+            break;
         }
+    }
+    if !ran.is_empty() && it.format == Format::Human {
+        let of = ready.iter().filter(|scenario| scenario.variant.is_some()).count();
+        readers.results.say(&table(&ran, of));
+        readers.see_results();
     }
     readers.progress.wait(0, FAREWELL);
     code
@@ -239,14 +265,22 @@ impl From<String> for Unable {
 /// A scenario that may run.
 struct Scenario {
     path: PathBuf,
+    variant: Option<Arc<str>>,
     plan: Arc<Plan>,
     sources: Arc<Sources>,
     secrets: Arc<Secrets>,
 }
 
+impl Scenario {
+    /// The line above what it prints, where others run as well.
+    fn heading(&self) -> String {
+        let variant = self.variant.as_ref().map(|variant| format!(" · {}", visible::text(variant)));
+        format!("── {} · {}{}\n", self.plan.title, self.path.display(), variant.unwrap_or_default())
+    }
+}
+
 /// A scenario that is sound and has all of its secrets; else the reason is told.
-fn prepared(it: &Exec, path: &Path, found: Checked, console: &Console) -> Result<Scenario, u8> {
-    show(&found, console);
+fn prepared(it: &Exec, path: &Path, found: Checked) -> Result<Scenario, u8> {
     let plan = found.plan.ok_or(WRONG)?;
     let secrets = secrets(&plan, it.secret_file.as_deref()).map_err(|words| {
         Console::complain(&format!("{}: {words}", path.display()));
@@ -257,7 +291,7 @@ fn prepared(it: &Exec, path: &Path, found: Checked, console: &Console) -> Result
         Console::progress(&format!("warning: {}: the secret `{name}` {words}\n", path.display()));
     }
     let (plan, sources) = (Arc::new(plan), Arc::new(found.sources));
-    Ok(Scenario { path: path.to_owned(), plan, sources, secrets: Arc::new(secrets) })
+    Ok(Scenario { path: path.to_owned(), variant: found.variant, plan, sources, secrets: Arc::new(secrets) })
 }
 
 /// Runs one scenario; its verdict, and the exit code that goes with it.
@@ -273,7 +307,7 @@ fn one(it: &Exec, scenario: &Scenario, console: &Console, readers: &Readers) -> 
     let unwritten = |error| format!("cannot write `{}`: {error}", folder.path.display());
     let (asks, asked) = mpsc::channel(ASKS);
     let (taken, written) = sync_channel(1);
-    let header = header(&folder, earlier.as_ref());
+    let header = header(&folder, earlier.as_ref(), scenario.variant.clone());
     let lines =
         |printed| Jsonl::new(Arc::clone(&scenario.plan), Arc::clone(&scenario.sources), header.clone(), printed);
     let view = view(it, scenario, console, readers, lines(Printed::Whole));
@@ -327,9 +361,9 @@ fn gone_on_with(
 }
 
 /// What the first line of the events says.
-fn header(folder: &Folder, earlier: Option<&Earlier>) -> Header {
+fn header(folder: &Folder, earlier: Option<&Earlier>, variant: Option<Arc<str>>) -> Header {
     let resumed = earlier.map(|earlier| Arc::clone(&earlier.id));
-    Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into(), resumed }
+    Header { run: Arc::clone(&folder.id), started: folder.began.to_string().into(), resumed, variant }
 }
 
 /// What this run shows.

@@ -1,24 +1,32 @@
 //! Reading files, checking the scenarios in them, and putting files in place.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+use indexmap::IndexMap;
+
 use super::{Console, WRONG};
-use crate::check::{Checked, check};
-use crate::diagnostic::{Form, render, visible};
+use crate::check::{Checked, check, check_variants};
+use crate::diagnostic::{Code, Diagnostic, Form, Sources, Span, render, visible};
 use crate::scenario::Settings;
 
 /// The largest file that is read as a scenario.
 const MAX_FILE: u64 = 64 << 20;
 
 /// The text of a file: UTF-8, of a bounded size.
-#[expect(clippy::disallowed_methods, reason = "this is where files are read")]
 pub(super) fn read(path: &Path) -> io::Result<String> {
-    if std::fs::metadata(path)?.len() > MAX_FILE {
-        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_FILE >> 20)));
+    let mut bytes = Vec::new();
+    // A device or a pipe does not say how much it holds.
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size <= MAX_FILE {
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     }
-    let bytes = std::fs::read(path)?;
+    if size.max(bytes.len() as u64) > MAX_FILE {
+        let words = format!("it is larger than {} MiB", MAX_FILE >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, words));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let words = match error.as_bytes() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is UTF-16; scenarios are UTF-8".to_owned(),
@@ -30,21 +38,68 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 
 /// Checks the scenario at `path`; a file that cannot be read is told here.
 pub(super) fn checked(path: &Path, settings: &Settings) -> Result<Checked, u8> {
-    check(path, settings, &mut read).map_err(|error| {
-        const KNOWN: [(io::ErrorKind, &str); 2] =
-            [(io::ErrorKind::NotFound, "no such file"), (io::ErrorKind::IsADirectory, "it is a folder")];
-        let known = KNOWN.iter().find(|(kind, _)| *kind == error.kind());
-        let reason = known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned());
-        let name = visible::text(&path.to_string_lossy());
-        Console::complain(&format!("cannot read `{name}`: {reason}"));
-        WRONG
-    })
+    check(path, settings, &mut read).map_err(|error| unreadable(path, &error))
+}
+
+/// Checks the scenario at `path` once for each variant of its parameters.
+pub(super) fn checked_variants(path: &Path, settings: &Settings) -> Result<Vec<Checked>, u8> {
+    check_variants(path, settings, &mut read).map_err(|error| unreadable(path, &error))
+}
+
+/// What there is to say of all variants of a scenario: what is the same for all of them once.
+pub(super) fn joined(variants: &[Checked]) -> Vec<Diagnostic> {
+    let mut joined: IndexMap<(Span, Code, &str), (&Diagnostic, Vec<&str>)> = IndexMap::new();
+    for found in variants {
+        for problem in &found.diagnostics {
+            let key = (problem.span, problem.code, problem.message.as_str());
+            let (_, names) = joined.entry(key).or_insert((problem, Vec::new()));
+            names.extend(found.variant.as_deref());
+        }
+    }
+    let mut all: Vec<Diagnostic> =
+        joined.into_values().map(|(problem, names)| within(problem, &names, variants.len())).collect();
+    all.sort_by_key(|problem| (problem.span, problem.code));
+    all
+}
+
+/// The problem, with the variants that have it unless all do.
+fn within(problem: &Diagnostic, names: &[&str], all: usize) -> Diagnostic {
+    let problem = problem.clone();
+    match names {
+        [] => problem,
+        _ if names.len() == all => problem,
+        [one] => problem.note(format!("in the variant `{one}`")),
+        [first, rest @ ..] => problem.note(format!("in the variant `{first}` and {} more", rest.len())),
+    }
+}
+
+/// A file that cannot be read.
+fn unreadable(path: &Path, error: &io::Error) -> u8 {
+    const KNOWN: [(io::ErrorKind, &str); 2] =
+        [(io::ErrorKind::NotFound, "no such file"), (io::ErrorKind::IsADirectory, "it is a folder")];
+    let known = KNOWN.iter().find(|(kind, _)| *kind == error.kind());
+    let reason = known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned());
+    let name = visible::text(&path.to_string_lossy());
+    Console::complain(&format!("cannot read `{name}`: {reason}"));
+    WRONG
 }
 
 /// Draws the diagnostics for people, on stderr.
 pub(super) fn show(checked: &Checked, console: &Console) {
+    show_all(std::slice::from_ref(checked), console);
+}
+
+/// Draws problems for people, on stderr.
+pub(super) fn show_problems(problems: &[Diagnostic], sources: &Sources, console: &Console) {
     let form = Form::Human { color: console.err_color };
-    Console::progress(&render(&checked.diagnostics, &checked.sources, form));
+    Console::progress(&render(problems, sources, form));
+}
+
+/// Draws what there is to say of all variants for people, on stderr.
+pub(super) fn show_all(variants: &[Checked], console: &Console) {
+    if let Some(first) = variants.first() {
+        show_problems(&joined(variants), &first.sources, console);
+    }
 }
 
 /// Puts a text where `path` says, so that whoever is killed, or finds the disk full, leaves the old file or the new one. What

@@ -14,6 +14,7 @@ mod hand;
 mod inputs;
 mod journal;
 mod outlet;
+mod params;
 mod resume;
 mod secrets;
 mod streams;
@@ -63,6 +64,8 @@ enum Command {
     /// The plan as a graph.
     #[command(subcommand)]
     Graph(graph::Graph),
+    /// What the parameters are, and where each comes from.
+    Params(params::Show),
     /// Where each stream is, and who says so.
     Streams(streams::Streams),
     /// What a diagnostic code means.
@@ -161,6 +164,7 @@ fn dispatch(cli: &Cli) -> u8 {
         Command::Exec(exec) => exec::exec(exec, &console),
         Command::Check(check) => check::check(check, &console),
         Command::Graph(graph) => graph::graph(graph, &console),
+        Command::Params(it) => params::params(it, &console),
         Command::Streams(it) => streams::streams(it, &console),
         Command::Explain(explain) => explain::explain(explain),
     }

@@ -21,6 +21,7 @@ mod data;
 mod lookup;
 mod node;
 mod python;
+mod show;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use data::Data;
 pub use lookup::{Clash, Found, Hit, Params};
+pub use show::Line;
 pub use tree::{NodeId, Tree};
 pub use variants::{Variant, Variants};
 

@@ -16,6 +16,7 @@ pub mod plain;
 mod story;
 pub mod summary;
 mod tail;
+pub mod variants;
 pub mod verdict;
 mod wait;
 mod watch;

@@ -26,6 +26,8 @@ pub struct Header {
     pub started: Arc<str>,
     /// The run that it goes on with, if it does.
     pub resumed: Option<Arc<str>>,
+    /// The variant of the parameters, where there are several.
+    pub variant: Option<Arc<str>>,
 }
 
 /// What is written of the output of steps.
@@ -150,6 +152,9 @@ impl Jsonl {
         }
         line.text("mstream", env!("CARGO_PKG_VERSION"));
         line.text("title", &self.names.plan.title);
+        if let Some(variant) = &self.header.variant {
+            line.text("variant", variant);
+        }
         line.number("steps", self.names.plan.steps.len() as u64);
         line.list("streams", self.names.plan.streams.values(), |stream, entry| {
             entry.text("name", &stream.name);

@@ -12,8 +12,12 @@ const SPEC: &str = include_str!("../../../spec/events.md");
 const CODE: &str = include_str!("../../event.rs");
 
 fn written(story: &Story) -> Vec<String> {
-    let header =
-        Header { run: "20261122-154501-k3f9".into(), started: "2026-11-22T15:45:01.250Z".into(), resumed: None };
+    let header = Header {
+        run: "20261122-154501-k3f9".into(),
+        started: "2026-11-22T15:45:01.250Z".into(),
+        resumed: None,
+        variant: None,
+    };
     let jsonl = Jsonl::new(Arc::clone(&story.plan), Arc::clone(&story.sources), header, Printed::Whole);
     let mut out = Vec::new();
     story.records.iter().for_each(|record| jsonl.record(record, &mut out));
@@ -23,8 +27,12 @@ fn written(story: &Story) -> Vec<String> {
 /// The one line that is no event.
 fn unshown() -> String {
     let story = Story::new("web: $ serve");
-    let header =
-        Header { run: "20261122-154501-k3f9".into(), started: "2026-11-22T15:45:01.250Z".into(), resumed: None };
+    let header = Header {
+        run: "20261122-154501-k3f9".into(),
+        started: "2026-11-22T15:45:01.250Z".into(),
+        resumed: None,
+        variant: None,
+    };
     let jsonl = Jsonl::new(Arc::clone(&story.plan), Arc::clone(&story.sources), header, Printed::Whole);
     let mut out = Vec::new();
     jsonl.unshown(Unshown { events: 312, bytes: 20_446_208 }, &mut out);
