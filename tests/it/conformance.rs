@@ -105,7 +105,7 @@ fn interrupts_leave_nothing(uri: &str, program: &Program<'_>) {
         let mut run = Run::by(
             program(),
             &text.replace(SLEEP, &sleep),
-            &["--stream", &format!("far={uri}"), "--timeout-scale", "0.2"],
+            &["--stream", &format!("far={uri}"), "--timeout-scale", "0.4"],
         );
         run.until("output", "up");
         run.signal("INT");

@@ -65,12 +65,42 @@ fn keys_say_what_a_container_is_made_of() {
            $ test \"$(id -un)\" = tester && test \"$PWD\" = /var && test \"$GREETING$N\" = \"it's here3\"\n  \
            $ test \"$(hostname)\" = box && test \"$(cat /data/file)\" = 'from this machine' && ! touch /data/x 2>/dev/null\n  \
            $ cat /proc/1/cmdline | tr '\\0' ' ' | grep init; ps | grep 'sleep 1000'\n  \
+           $ cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null | grep '^50000'\n  \
+           $ test $((0x$(sed -n 's/CapBnd:.//p' /proc/self/status) >> 12 & 1)) = 1\n  \
            $ cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | grep 67108864\n\
          }\n\
          on plain { $ test \"$(id -u)\" = 0 && ! tr '\\0' ' ' </proc/1/cmdline | grep init }\n",
         0,
         &["passed in"],
     );
+}
+
+#[test]
+fn a_container_is_where_network_says_and_gets_everything_where_that_is_wanted() {
+    let engine = Engine::get();
+    let network = format!("mstream-test-{}", std::process::id());
+    engine.says(&["network", "create", &network]);
+    let text = format!(
+        "stream a = docker(image = \"IMAGE\", network = \"{network}\")\n\
+         stream b = docker(image = \"IMAGE\", network = \"{network}\")\n\
+         stream alone = docker(image = \"IMAGE\", network = \"none\")\nstream here = docker(image = \"IMAGE\", network = \"host\")\n\
+         on b {{ $ ping -c 1 -W 5 ${{{{a.host}}}} }}\n\
+         on alone {{ $ test \"$(cat /proc/net/dev | grep -c :)\" = 1 && cat /proc/net/dev | grep lo: }}\n\
+         on here {{ $ cat /proc/net/dev | grep docker0 }}\non a {{ $ hostname }}\n"
+    );
+    expect(&engine, &text, 0, &["passed in"]);
+    engine.says(&["network", "rm", &network]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let text = "stream box = docker(image = \"IMAGE\", privileged = true)\n\
+                on box { $ sed -n 's/CapEff:.//p' /proc/self/status; test -e /dev/kmsg }\n";
+    std::fs::write(folder.path().join("test.ms"), text.replace("IMAGE", BUSYBOX)).unwrap();
+    let output = ends(engine.command(MSTREAM), folder.path(), &["exec", "test.ms"]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    // An engine that lacks rights itself cannot give all of them.
+    let refused = said.contains("The engine itself may not do that here");
+    assert_eq!(output.status.code(), Some(if refused { 3 } else { 0 }), "{said}");
+    assert_eq!(engine.left(folder.path()), "");
 }
 
 #[test]
