@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
 use rustix::process::DumpableBehavior;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::begun::Begun;
@@ -484,6 +484,11 @@ fn drive(
 ) -> Result<(Verdict, Option<u8>), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    // Before anything is made that an end in the middle would leave.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen()?
+    };
     // Where nothing runs, nobody needs a folder.
     let tmp = if scenario.plan.steps.is_empty() { None } else { Some(Tmp::make(&folder.id)?) };
     let tmp_path = tmp.as_ref().map(|tmp| tmp.path.clone()).unwrap_or_default();
@@ -508,25 +513,42 @@ fn drive(
             stops: links.asked,
             past: links.past,
         };
-        beside(run(job, hand), links.asks).await
+        beside(run(job, hand), links.asks, signals).await
     })
 }
 
+/// The signals that end a run.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From now on they end nothing by themselves.
+    fn listen() -> Result<Self, String> {
+        let listen = |kind| signal(kind).map_err(|error| format!("cannot listen to signals: {error}"));
+        let [interrupt, terminate, hang_up] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(listen);
+        Ok(Self { interrupt: interrupt?, terminate: terminate?, hang_up: hang_up? })
+    }
+}
+
 /// Waits for the run, and meanwhile listens to signals.
-async fn beside(run: impl Future<Output = Verdict>, stops: mpsc::Sender<Ask>) -> Result<(Verdict, Option<u8>), String> {
-    let listen = |kind| signal(kind).map_err(|error| format!("cannot listen to signals: {error}"));
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut hang_up = listen(SignalKind::hangup())?;
+async fn beside(
+    run: impl Future<Output = Verdict>,
+    stops: mpsc::Sender<Ask>,
+    mut signals: Signals,
+) -> Result<(Verdict, Option<u8>), String> {
     let mut first = None;
     let mut run = std::pin::pin!(run);
     loop {
         let code = tokio::select! {
             biased;
             verdict = &mut run => return Ok((verdict, first)),
-            _ = interrupt.recv() => 130,
-            _ = terminate.recv() => 143,
-            _ = hang_up.recv() => 129,
+            _ = signals.interrupt.recv() => 130,
+            _ = signals.terminate.recv() => 143,
+            _ = signals.hang_up.recv() => 129,
         };
         let urgency = if first.is_none() { Urgency::Orderly } else { Urgency::AtOnce };
         first.get_or_insert(code);

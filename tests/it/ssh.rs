@@ -297,7 +297,7 @@ fn nothing_outlives_mstream_for_longer_than_the_lease() {
         let all: Vec<_> = moments.into_iter().map(|it| scope.spawn(move || Killed::at(it.0, it.1, it.2))).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
-    for words in ["sleep 6", "MSTREAM", "tar", "sh -c"] {
+    for words in ["sleep 6", "MSTREAM", "tar -x", "sh -c"] {
         gone(&sshd, words);
     }
     drop(killed);

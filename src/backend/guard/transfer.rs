@@ -175,6 +175,8 @@ fn pack(from: &Path, name: &str, to: File) -> io::Result<()> {
     let mut builder = Builder::new(io::BufWriter::new(to));
     builder.mode(HeaderMode::Complete);
     builder.follow_symlinks(false);
+    // Not every `tar` knows files with holes.
+    builder.sparse(false);
     // The name at the top may be a link: what it leads to is meant.
     let from = from.canonicalize()?;
     if from.is_dir() {

@@ -136,17 +136,18 @@ impl Host {
     async fn connect(&self, seat: Seat, command: &'static str) -> Result<Line, String> {
         let giving_up = GivingUp(&seat.0);
         let limit = self.patience.limit();
-        let mut pause = AGAIN;
+        let (mut pause, mut refused) = (AGAIN, String::new());
         let connected = loop {
             let trying = async {
                 let _turn = self.connecting.acquire().await;
                 self.attempt(&seat.0, command).await
             };
-            let late = || format!("no answer within {}", crate::syntax::duration(self.patience.connect));
+            let late = || format!("{refused}\nno answer within {}", crate::syntax::duration(self.patience.connect));
             match timeout_at(limit - MOMENT, trying).await.unwrap_or_else(|_| Err(late())) {
                 Err(words) if reason::is_busy(&words) && Instant::now() + pause < limit => {
                     sleep(pause).await;
                     pause *= 2;
+                    refused = words;
                 }
                 tried => break tried,
             }
