@@ -250,7 +250,7 @@ fn secrets_in(expr: &Expr, found: &mut Vec<Span>) {
         ExprKind::Call(name, _) if &*name.node == "secret" => found.push(expr.span),
         ExprKind::Call(_, arguments) => arguments.iter().for_each(|it| secrets_in(&it.value, found)),
         ExprKind::Template(text) => {
-            for piece in &text.pieces {
+            for piece in text.pieces.iter() {
                 if let Piece::Hole(hole, _) = piece {
                     secrets_in(hole, found);
                 }

@@ -250,7 +250,9 @@ pub fn size(value: &Value) -> Option<u64> {
 
 fn is_name(text: &str, signs: &str) -> bool {
     let good = |letter: char| letter.is_alphanumeric() || signs.contains(letter);
-    !text.is_empty() && !text.starts_with('-') && text.chars().all(good)
+    // Of a list of hosts, none.
+    let safe = text.split([',', '@']).all(|part| !part.starts_with('-'));
+    !text.is_empty() && safe && text.chars().all(good)
 }
 
 /// Whether it is one thing, and not nothing.

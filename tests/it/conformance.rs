@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cases::ends;
-use crate::engine::{BUSYBOX, Engine, HOST, HOST_VOLUMES};
+use crate::engine::{BUSYBOX, DEBIAN, Engine, HOST, HOST_VOLUMES};
 use crate::markdown::files;
 use crate::run::Run;
 use crate::sshd::Sshd;
@@ -300,8 +300,9 @@ fn ssh_streams_conform() {
 fn containers_conform() {
     let engine = Engine::get();
     let program = || engine.command(env!("CARGO_BIN_EXE_mstream"));
+    engine.debian();
+    conforms(&format!("docker://?image={DEBIAN}&pull=never"), &program);
     let uri = format!("docker://?image={HOST}&volumes={HOST_VOLUMES}&pull=never");
-    conforms(&uri, &program);
     values_arrive(&uri, &program, &INTERPRETERS, ALL);
     values_arrive(&format!("docker://?image={BUSYBOX}&pull=never"), &program, &["shell"], 1);
     assert_eq!(engine.says(&["ps", "-aq", "--filter", "label=dev.mstream.run", "--filter", "name=-far"]), "");

@@ -1,6 +1,7 @@
 //! Streams in containers, with a real engine: what they are made of, what is told where they cannot be or end, and that
 //! nothing is left of them.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -211,11 +212,31 @@ fn an_engine_that_does_not_answer_is_named() {
     ] {
         let mut command = Command::new(MSTREAM);
         command.env_remove("DOCKER_HOST").env("DOCKER_CONFIG", "docker").env(name, value);
+        let began = Instant::now();
         let output = ends(command, folder.path(), &["exec", "test.ms"]);
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(3), "{said}");
         assert!(said.contains(words), "{said}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
+}
+
+#[test]
+fn an_engine_that_this_user_may_not_use_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let text = format!("stream a = docker(image = \"{BUSYBOX}\")\non a {{ $ true }}\n");
+    std::fs::write(folder.path().join("test.ms"), text).unwrap();
+    let socket = folder.path().join("engine.sock");
+    let _engine = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o600)).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", MSTREAM]);
+    command.env("DOCKER_HOST", format!("unix://{}", socket.display())).env("TMPDIR", folder.path());
+    let output = ends(command, folder.path(), &["exec", "test.ms"]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("This user may not use it: add the user to the group `docker`"), "{said}");
 }
 
 #[test]

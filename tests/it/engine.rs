@@ -13,6 +13,8 @@ pub(crate) const BUSYBOX: &str = "mstream-test/busybox:1";
 pub(crate) const HOST: &str = "mstream-test/host:1";
 /// What [`HOST`] needs from this machine: its shells and its Python.
 pub(crate) const HOST_VOLUMES: &str = "/usr:/usr:ro";
+/// An image of Debian with Python, as people have it: [`Engine::debian`] makes it.
+pub(crate) const DEBIAN: &str = "mstream-test/debian:1";
 /// An image without a shell.
 pub(crate) const EMPTY: &str = "mstream-test/empty:1";
 
@@ -148,6 +150,20 @@ impl Engine {
         }
     }
 
+    /// Has [`DEBIAN`]. Its archive is made once, without a registry, and kept below the target folder.
+    pub(crate) fn debian(&self) {
+        let archive = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian.tar");
+        if !archive.exists() {
+            let fresh = archive.with_extension(format!("{}.tar", std::process::id()));
+            let mut command = Command::new("sh");
+            command.args(["-eu", "-c", DEBOOTSTRAP, "debootstrap"]).arg(&fresh).stderr(Stdio::piped());
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "no Debian: {}", String::from_utf8_lossy(&output.stderr));
+            std::fs::rename(fresh, &archive).unwrap();
+        }
+        self.says(&["import", "-c", "CMD [\"sh\"]", archive.to_str().unwrap(), DEBIAN]);
+    }
+
     fn import(&self, root: &Path, name: &str) {
         let mut tar = Command::new("tar");
         let mut tar = tar.args(["-c", "."]).current_dir(root).stdout(Stdio::piped()).spawn().unwrap();
@@ -176,7 +192,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        for image in [BUSYBOX, HOST, EMPTY] {
+        for image in [BUSYBOX, HOST, EMPTY, DEBIAN] {
             self.docker(&["rmi", "-f", image]);
         }
         if let Some(own) = &mut self.own {
@@ -200,6 +216,13 @@ fn serve(dockerd: &str) -> String {
          {dockerd} --data-root \"$1/data\" --exec-root \"$1/exec\" --pidfile \"$1/pid\" -H \"unix://$1/docker.sock\"{again}\n"
     )
 }
+
+/// A small Debian with Python from where this machine gets its packages, as one archive.
+const DEBOOTSTRAP: &str = r#"
+apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | sort -u |
+  mmdebstrap --quiet --variant=essential --include=python3 --dpkgopt='path-exclude=/usr/share/doc/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' '' "$1" -
+"#;
 
 const FILL_BUSYBOX: &str = r#"
 mkdir -p bin etc proc sys dev tmp root var usr/bin

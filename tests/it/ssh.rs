@@ -97,6 +97,17 @@ fn who_cannot_be_reached_is_told_and_why_and_what_to_try() {
 }
 
 #[test]
+fn who_cannot_be_reached_is_told_before_the_first_step_of_any_stream() {
+    let text = "stream far = \"ssh://me@127.0.0.1:1?config=/dev/null\"\nstream near = local\nstream other = local\n\
+                on far {\n  barrier met\n  $ true\n}\non near {\n  barrier met\n  $ true\n}\non other { $ true }\n";
+    let ended = Run::start(text, &[]).end();
+    assert_eq!(ended.status.code(), Some(3));
+    let at = |event: &str| ended.events.iter().position(|it| it["event"] == event).unwrap();
+    assert!(at("stream_failed") < at("step_started"), "{:?}", ended.events);
+    assert!(ended.has("step_ended", "broken") && ended.has("step_ended", "passed"), "{:?}", ended.events);
+}
+
+#[test]
 fn a_password_is_answered_and_shown_nowhere() {
     let sshd = Sshd::start("PubkeyAuthentication no");
     let folder = tempfile::tempdir().unwrap();
@@ -144,7 +155,9 @@ fn an_alias_of_the_user_s_own_configuration_goes_over_a_jump_host() {
     let config = |gate: &str| {
         let text = format!(
             "Host gate lab\n  HostName 127.0.0.1\n  Port {port}\n  User {gate}\n  IdentityFile {}\n  \
-             UserKnownHostsFile {}\nHost lab\n  ProxyJump gate\n  HostKeyAlias [127.0.0.1]:{port}\n",
+             UserKnownHostsFile {}\nHost lab\n  ProxyJump gate\n  \
+             ForwardAgent yes\n  ForwardX11 yes\n  RequestTTY force\n  RemoteCommand false\n  PermitLocalCommand yes\n  \
+             LocalCommand touch pwned\n  HostKeyAlias [127.0.0.1]:{port}\n",
             field("key="),
             field("known_hosts="),
         );
@@ -160,6 +173,9 @@ fn an_alias_of_the_user_s_own_configuration_goes_over_a_jump_host() {
     assert!(said.contains("I am tester"), "{said}");
     let log = sshd.log();
     assert!(log.contains("Accepted publickey for basher") && log.contains("Accepted publickey for tester"), "{log}");
+
+    let asked = ["auth-agent-req", "x11-req", "pty-req", "tcpip-forward"].iter().find(|it| log.contains(**it));
+    assert_eq!((asked, folder.path().join("pwned").exists()), (None, false), "{log}");
 
     config("no-such-user");
     let (code, said) = exec(folder.path(), text, &[]);

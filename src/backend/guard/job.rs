@@ -49,7 +49,7 @@ pub(super) async fn live(far: &Far, job: Job, mut orders: watch::Receiver<Orders
         orders,
         voice,
     };
-    it.follow(true).await;
+    it.follow(true);
     let exit = it.run().await;
     it.end(exit).await;
 }
@@ -185,7 +185,7 @@ impl Life<'_> {
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Turn::Due,
             };
             match turn {
-                Turn::Ordered(given) => self.follow(given).await,
+                Turn::Ordered(given) => self.follow(given),
                 Turn::Heard(Heard::Output(channel, bytes)) => {
                     self.keep(channel, &bytes);
                     self.voice.tell(Told::Output(channel, bytes)).await;
@@ -285,7 +285,7 @@ impl Life<'_> {
     }
 
     /// Does what has been ordered; `given` is false where there is nobody any more to give orders.
-    async fn follow(&mut self, given: bool) {
+    fn follow(&mut self, given: bool) {
         let orders = *self.orders.borrow_and_update();
         let stop = if given { orders.stop } else { Stop::Now };
         if stop > self.stop {

@@ -260,8 +260,11 @@ mod tests {
 
     use super::*;
 
+    /// A name, a kind, and what a link leads to.
+    type Entry<'a> = (&'a str, EntryType, &'a str);
+
     /// An archive as a far end could send it that means harm: whatever its entries are called.
-    fn archive(entries: &[(&str, EntryType, &str)]) -> File {
+    fn archive(entries: &[Entry]) -> File {
         let mut builder = Builder::new(tempfile::tempfile().unwrap());
         for (name, kind, leads_to) in entries {
             let mut header = Header::new_gnu();
@@ -299,7 +302,7 @@ mod tests {
         let kept = outside.join("kept").display().to_string();
         let out = outside.display().to_string();
         let absolute = format!("{out}/new");
-        let attacks: &[(&[(&str, EntryType, &str)], &str)] = &[
+        let attacks: &[(&[Entry], &str)] = &[
             (&[("it/../../outside/kept", Regular, "")], "leads out of its folder"),
             (&[("../outside/new", Regular, "")], "leads out of its folder"),
             (&[(&absolute, Regular, "")], "leads out of its folder"),

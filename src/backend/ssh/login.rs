@@ -179,8 +179,30 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_forwarded_and_nothing_runs_here_whatever_the_configuration_says() {
+        let words = login(&[("host", "a")]).unwrap().words.join(" ");
+        for option in [
+            "ForwardAgent=no",
+            "ForwardX11=no",
+            "ClearAllForwardings=yes",
+            "PermitLocalCommand=no",
+            "RemoteCommand=none",
+            "RequestTTY=no",
+            "StrictHostKeyChecking=yes",
+            "BatchMode=yes",
+        ] {
+            assert_eq!(words.matches(&format!("-o {option}")).count(), 1, "{words}");
+        }
+    }
+
+    #[test]
     fn what_could_be_an_option_or_code_is_refused() {
-        assert!(login(&[("host", "-oProxyCommand=reboot")]).unwrap_err().contains("`host`"));
+        for key in ["host", "user", "port", "jump"] {
+            let said = login(&[("host", "a"), (key, "-oProxyCommand=reboot")]).unwrap_err();
+            assert!(said.contains(&format!("`{key}`")), "{said}");
+        }
+        assert!(login(&[("host", "a"), ("jump", "gate,-v")]).is_err());
+        assert!(login(&[("host", "a b")]).is_err() && login(&[("user", "$(reboot)"), ("host", "a")]).is_err());
         assert_eq!(login(&[]).unwrap_err(), "an ssh stream needs a `host`");
     }
 }
