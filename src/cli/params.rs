@@ -1,13 +1,16 @@
 //! `mstream params`: what the parameters are, where each comes from, and which variants there are. It runs nothing.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value as Json, json};
 
-use super::files::{checked, read, show, show_problems};
+use super::files::{checked, checked_variants, read, show_all, show_problems};
 use super::{Console, Inputs, WRONG};
+use crate::check::Checked;
 use crate::diagnostic::{Diagnostic, Sources, Span, visible};
 use crate::params::{File, Limits, Line, Params, Tree};
 use crate::scenario::Origin;
@@ -21,7 +24,7 @@ const SCHEMA: u32 = 1;
 pub(super) struct Show {
     /// A scenario, or a YAML file of parameters.
     file: PathBuf,
-    /// List the variants instead of the tree.
+    /// List the variants, each with what is its own.
     #[arg(long)]
     variants: bool,
     /// How to write it.
@@ -46,6 +49,7 @@ struct Shown {
     /// The parameters of the scenario.
     table: Vec<Row>,
     params: Params,
+    variant: Option<Arc<str>>,
 }
 
 /// A parameter of a scenario.
@@ -56,33 +60,33 @@ struct Row {
 }
 
 pub(super) fn params(it: &Show, console: &Console) -> u8 {
+    shown(it, console).map_or_else(
+        |code| code,
+        |text| {
+            Console::result(&text);
+            0
+        },
+    )
+}
+
+fn shown(it: &Show, console: &Console) -> Result<String, u8> {
     let is_tree = it.file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
-    let shown = if is_tree { of_tree(it, console) } else { of_scenario(it, console) };
-    let shown = match shown {
-        Ok(shown) => shown,
-        Err(code) => return code,
-    };
-    let text = match (it.variants, it.format) {
-        (false, Format::Human) => human(&shown, console.out_color),
-        (true, Format::Human) => match variants(&shown, console.out_color) {
-            Ok(text) => text,
-            Err(problem) => return refused(*problem, &shown, console),
-        },
-        (_, Format::Json) => match document(&shown, it.variants) {
-            Ok(text) => text,
-            Err(problem) => return refused(*problem, &shown, console),
-        },
-    };
-    Console::result(&text);
-    0
+    let all = if is_tree { of_tree(it, console)? } else { of_scenario(it, console)? };
+    let [first, ..] = &all[..] else { return Ok(String::new()) };
+    Ok(match (it.variants, it.format) {
+        (false, Format::Human) => human(first, console.out_color),
+        (true, Format::Human) => variants(&all, console.out_color),
+        (false, Format::Json) => format!("{:#}\n", document(first)),
+        (true, Format::Json) => {
+            let mut document = document(first);
+            document["parameters"] = Json::Array(Vec::new());
+            document["variants"] = all.iter().map(Shown::variant).collect();
+            format!("{document:#}\n")
+        }
+    })
 }
 
-fn refused(problem: Diagnostic, shown: &Shown, console: &Console) -> u8 {
-    show_problems(&[problem], &shown.sources, console);
-    WRONG
-}
-
-fn of_tree(it: &Show, console: &Console) -> Result<Shown, u8> {
+fn of_tree(it: &Show, console: &Console) -> Result<Vec<Shown>, u8> {
     let mut sources = Sources::default();
     let settings = it.inputs.settings();
     let files = std::iter::once(&it.file).chain(&settings.files).map(|path| {
@@ -97,15 +101,28 @@ fn of_tree(it: &Show, console: &Console) -> Result<Shown, u8> {
     if problems.iter().any(Diagnostic::is_error) {
         return Err(WRONG);
     }
-    Ok(Shown { sources, table: Vec::new(), params: tree.all() })
+    let shown = |params: Params, variant| Shown { sources: sources.clone(), table: Vec::new(), params, variant };
+    if !it.variants {
+        return Ok(vec![shown(tree.all(), None)]);
+    }
+    let variants = tree.variants().map_err(|problem| {
+        show_problems(&[*problem], &sources, console);
+        WRONG
+    })?;
+    Ok(variants.map(|variant| shown(variant.params, Some(variant.id))).collect())
 }
 
-fn of_scenario(it: &Show, console: &Console) -> Result<Shown, u8> {
-    let found = checked(&it.file, &it.inputs.settings())?;
-    show(&found, console);
-    if found.plan.is_none() {
+fn of_scenario(it: &Show, console: &Console) -> Result<Vec<Shown>, u8> {
+    let settings = it.inputs.settings();
+    let found = if it.variants { checked_variants(&it.file, &settings)? } else { vec![checked(&it.file, &settings)?] };
+    show_all(&found, console);
+    if found.iter().any(|found| found.plan.is_none()) {
         return Err(WRONG);
     }
+    Ok(found.into_iter().map(of_checked).collect())
+}
+
+fn of_checked(found: Checked) -> Shown {
     let table = found.params.iter().map(|(name, value, origin)| {
         let from = match origin {
             Origin::CommandLine => "-p".to_owned(),
@@ -113,7 +130,22 @@ fn of_scenario(it: &Show, console: &Console) -> Result<Shown, u8> {
         };
         Row { name: name.to_string(), value: value.clone(), from }
     });
-    Ok(Shown { table: table.collect(), params: found.given.params, sources: found.sources })
+    Shown { table: table.collect(), params: found.given.params, variant: found.variant, sources: found.sources }
+}
+
+impl Shown {
+    fn id(&self) -> &str {
+        self.variant.as_deref().unwrap_or("the only one")
+    }
+
+    /// The variant as JSON.
+    fn variant(&self) -> Json {
+        json!({ "id": self.variant.as_deref(), "paths": self.params.paths(), "parameters": rows(&self.table) })
+    }
+}
+
+fn rows(table: &[Row]) -> Vec<Json> {
+    table.iter().map(|row| json!({ "name": row.name, "value": row.value.to_json(), "from": row.from })).collect()
 }
 
 fn human(shown: &Shown, color: bool) -> String {
@@ -163,32 +195,46 @@ fn tree(lines: &[Line], shown: &Shown, color: bool) -> String {
     out
 }
 
-/// The variants, each with what it does not have in common with all others.
-fn variants(shown: &Shown, color: bool) -> Result<String, Box<Diagnostic>> {
-    let all: Vec<_> = shown.params.tree().variants()?.collect();
-    let common = |path: &String| all.iter().all(|variant| variant.paths.contains(path));
+/// The variants, each with what it does not have in common with all others: of a scenario the values of parameters, of a
+/// tree alone the paths.
+fn variants(all: &[Shown], color: bool) -> String {
+    let width = all.iter().map(|shown| visible::text(shown.id()).chars().count()).max().unwrap_or(0);
     let mut out = String::new();
-    for variant in &all {
-        let own: Vec<&str> = variant.paths.iter().filter(|path| !common(path)).map(String::as_str).collect();
-        let _ = writeln!(out, "{}  {}", visible::text(&variant.id), dim(&visible::text(&own.join("  ")), color));
+    let own = if all.iter().all(|shown| shown.table.is_empty()) { own_paths(all) } else { own_values(all) };
+    for (shown, own) in all.iter().zip(own) {
+        let line = format!("{:width$}  {}", visible::text(shown.id()), dim(&visible::text(&own), color));
+        let _ = writeln!(out, "{}", line.trim_end());
     }
     let _ = writeln!(out, "{} variant{}", all.len(), if all.len() == 1 { "" } else { "s" });
-    Ok(out)
+    out
 }
 
-fn document(shown: &Shown, with_variants: bool) -> Result<String, Box<Diagnostic>> {
-    let table =
-        shown.table.iter().map(|row| json!({ "name": row.name, "value": row.value.to_json(), "from": row.from }));
-    let mut document = json!({
-        "schema": SCHEMA,
-        "parameters": table.collect::<Vec<_>>(),
-        "tree": shown.params.tree().value().to_json(),
-    });
-    if with_variants {
-        let variants = shown.params.tree().variants()?;
-        document["variants"] = variants.map(|it| json!({ "id": &*it.id, "paths": it.paths })).collect::<Json>();
+/// The paths that not all variants have.
+fn own_paths(all: &[Shown]) -> Vec<String> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for path in all.iter().flat_map(|shown| shown.params.paths()) {
+        *counts.entry(path).or_default() += 1;
     }
-    Ok(format!("{document:#}\n"))
+    let own = |shown: &Shown| {
+        let paths = shown.params.paths().into_iter().filter(|path| counts[path] < all.len());
+        paths.collect::<Vec<_>>().join("  ")
+    };
+    all.iter().map(own).collect()
+}
+
+/// The parameters that do not have the same value in all variants.
+fn own_values(all: &[Shown]) -> Vec<String> {
+    let differs = |at: &usize| all.iter().any(|other| other.table[*at].value != all[0].table[*at].value);
+    let columns: Vec<usize> = (0..all.first().map_or(0, |first| first.table.len())).filter(differs).collect();
+    let own = |shown: &Shown| {
+        let rows = columns.iter().map(|at| &shown.table[*at]);
+        rows.map(|row| format!("{} = {}", row.name, written(&row.value))).collect::<Vec<_>>().join("  ")
+    };
+    all.iter().map(own).collect()
+}
+
+fn document(shown: &Shown) -> Json {
+    json!({ "schema": SCHEMA, "parameters": rows(&shown.table), "tree": shown.params.tree().value().to_json() })
 }
 
 /// A value as a scenario writes it, near enough for people.

@@ -63,6 +63,11 @@ impl Params {
         &self.tree
     }
 
+    /// The paths of its leaves, in order.
+    pub fn paths(&self) -> Vec<String> {
+        self.leaves.iter().map(|leaf| self.tree.path(*leaf)).collect()
+    }
+
     /// The names of all keys, each once.
     pub fn names(&self) -> HashSet<&str> {
         self.tree.nodes.iter().flat_map(|node| node.values.keys()).map(|name| &**name).collect()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{NodeId, Tree};
+use super::{Data, NodeId, Tree};
 use crate::diagnostic::Span;
 use crate::syntax::Value;
 
@@ -37,16 +37,16 @@ impl Tree {
         lines
     }
 
-    /// All of it as one value.
+    /// All of it as one value, without its passwords.
     pub fn value(&self) -> Value {
-        self.data(Self::root()).node.value()
+        hidden("", &self.data(Self::root()).node)
     }
 
     fn inside(&self, id: NodeId, rails: &str, lines: &mut Vec<Line>) {
         let node = self.node(id);
         let mut all: Vec<(u32, Line, Option<NodeId>)> = Vec::new();
         for (name, entry) in &node.values {
-            let value = Some(entry.value.node.value());
+            let value = Some(hidden(name, &entry.value.node));
             all.push((
                 entry.rank,
                 Line { rails: String::new(), name: name.clone(), value, span: Some(entry.key) },
@@ -72,6 +72,19 @@ impl Tree {
             if let Some(child) = child {
                 self.inside(child, &format!("{rails}{below}"), lines);
             }
+        }
+    }
+}
+
+/// The value of a key, with passwords as stars.
+fn hidden(key: &str, data: &Data) -> Value {
+    match data {
+        Data::Scalar(..) if key == "password" => Value::Text("***".into()),
+        Data::Scalar(value, _) => value.clone(),
+        Data::List(items) => Value::List(items.iter().map(|item| hidden(key, &item.node)).collect()),
+        Data::Map(pairs) => {
+            let pairs = pairs.iter().map(|(key, value)| (key.node.clone(), hidden(&key.node, &value.node)));
+            Value::Map(Arc::new(pairs.collect()))
         }
     }
 }

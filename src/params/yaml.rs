@@ -13,7 +13,7 @@ use crate::diagnostic::{Code, Diagnostic, FileId, Span, Spanned};
 /// A node. An alias is the node that it stands for, shared.
 #[derive(Debug)]
 pub(super) struct Yaml {
-    /// Where it stands; of a block, where its first line starts.
+    /// Where it stands; of what goes over several lines, the first.
     pub(super) span: Span,
     /// Its tag as written: `!mux`.
     pub(super) tag: Option<Spanned<Arc<str>>>,
@@ -38,7 +38,7 @@ pub(super) fn read(file: FileId, text: &str, limits: &Limits) -> Result<Option<A
         block_scalar_eof_without_line_feed: true,
     };
     let mut composer =
-        Composer { file, limits, open: Vec::new(), anchors: HashMap::new(), root: None, nodes: 0, documents: 0 };
+        Composer { file, text, limits, open: Vec::new(), anchors: HashMap::new(), root: None, nodes: 0, documents: 0 };
     for event in granit::Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((event, span)) => composer.event(event, span)?,
@@ -51,6 +51,7 @@ pub(super) fn read(file: FileId, text: &str, limits: &Limits) -> Result<Option<A
 /// The collections that are being read, outermost first.
 struct Composer<'a> {
     file: FileId,
+    text: &'a str,
     limits: &'a Limits,
     open: Vec<Open>,
     anchors: HashMap<usize, Arc<Yaml>>,
@@ -115,7 +116,10 @@ impl Composer<'_> {
             Items::List(items) => Kind::List(items),
             Items::Map(pairs, _) => Kind::Map(pairs),
         };
-        let span = Span { end: end.end.max(span.end), ..span };
+        let start = span.range().start;
+        let first = memchr::memchr(b'\n', self.text.get(start..).unwrap_or_default().as_bytes());
+        let first = first.map_or(self.text.len(), |at| start + at);
+        let span = Span::new(self.file, start..first.min(end.range().end).max(start));
         let below = match &kind {
             Kind::Scalar(..) => 0,
             Kind::List(items) => items.iter().map(|item| item.height).max().unwrap_or(0),

@@ -1,5 +1,6 @@
 //! What became of the variants of a scenario: one line each, and a count.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub fn table(ran: &[Ran], of: usize) -> String {
     let (first, second) = (width(0), width(1));
     let mut out = String::from("\nvariants\n");
     for [verdict, took, variant] in &rows {
-        out += &format!("  {verdict:first$}  {took:>second$}  {variant}\n");
+        let _ = writeln!(out, "  {verdict:first$}  {took:>second$}  {variant}");
     }
     out + &last_line(ran, of)
 }

@@ -236,7 +236,8 @@ fn random_trees_mean_what_they_mean_to_avocado() {
         errors += ours.to_string().matches(r#""error""#).count();
         many += usize::from(ours["variants"].as_array().is_some_and(|all| all.len() > 1));
         if ours != *theirs {
-            let files: String = it.files.iter().zip(0..).map(|(text, at)| format!("# f{at}.yaml\n{text}")).collect();
+            let files = it.files.iter().zip(0..).map(|(text, at)| format!("# f{at}.yaml\n{text}"));
+            let files = files.collect::<Vec<_>>().concat();
             let first = difference(&ours, theirs, &it.lookups);
             wrong.push(format!("{files}named: {}\n{first}{told}", it.named));
         }

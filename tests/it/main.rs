@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read and write the files of the project")]
 
 mod avocado;
+mod bombs;
 mod cases;
 mod conformance;
 mod docker;

@@ -57,6 +57,9 @@ fn footer(diagnostic: &Diagnostic, color: bool, out: &mut String) {
     line("more", &format!("mstream explain {}", diagnostic.code));
 }
 
+/// The longest line that is drawn; nobody looks for the place in a longer one, and miette cannot point into it.
+const WIDEST: usize = 2_000;
+
 /// What is drawn of one file: the labels that stand in it, the primary one first where it is there.
 struct Snippet<'a> {
     sources: &'a Sources,
@@ -73,6 +76,12 @@ impl<'a> Snippet<'a> {
             text.to_mut().push('\n');
         }
         Self { sources, file: span.file, text, labels: vec![(span, label)] }
+    }
+
+    /// How long the line is that `span` starts in.
+    fn line(&self, span: Span) -> usize {
+        let file = self.sources.file(span.file);
+        file.line(file.location(span.start).line).len()
     }
 }
 
@@ -95,6 +104,13 @@ fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Snippet
 fn draw(handler: &GraphicalReportHandler, snippet: &Snippet<'_>, out: &mut String) {
     let mut drawn = String::new();
     let Some((span, _)) = snippet.labels.first() else { return };
+    if let Some(length) = snippet.labels.iter().map(|(span, _)| snippet.line(*span)).find(|length| *length > WIDEST) {
+        let place = snippet.sources.location(*span);
+        let name = snippet.sources.file(snippet.file).name();
+        let _ = writeln!(out, "   ╭─[{name}:{}:{}]", place.line, place.column);
+        let _ = writeln!(out, "   │ (a line of {length} bytes, too long to be drawn)\n   ╰─");
+        return;
+    }
     if handler.render_report(&mut drawn, snippet).is_err() {
         return;
     }
