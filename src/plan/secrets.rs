@@ -33,9 +33,11 @@ impl Plan {
         names
     }
 
-    /// The passwords that stand in keys of streams as they are, each under a name that says where.
+    /// The passwords that stand in keys of streams as they are, each under a name that says where. A file may have
+    /// thousands of streams; those without a step are left out.
     pub fn passwords(&self) -> impl Iterator<Item = (Arc<str>, Value)> {
-        self.streams.values().flat_map(|stream| {
+        let busy = self.streams.values().filter(|stream| stream.timeline.start < stream.cleanup.end);
+        busy.flat_map(|stream| {
             let known = stream.keys.iter().filter(|(key, _)| &**key == "password");
             known.filter_map(|(_, value)| {
                 let password = value.as_constant()?.clone();

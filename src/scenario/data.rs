@@ -151,7 +151,7 @@ impl Resolver<'_> {
             Ok(keys) => keys,
             Err(clash) => {
                 let mut problem = Diagnostic::new(
-                    Code::DuplicateOption,
+                    Code::ParameterClash,
                     path.span,
                     format!("several nodes at `{}` say different things", path.node),
                 );

@@ -479,7 +479,7 @@ fn one_stream_takes_its_kind_and_keys_from_a_path() {
          d: local · default\n\
          e: local · default\n\
          lab.ms:4:19: error[MS118]: nothing stands at `/streams/nowhere/*`\n\
-         lab.ms:5:19: error[MS007]: several nodes at `/streams/*` say different things\n\
+         lab.ms:5:19: error[MS119]: several nodes at `/streams/*` say different things\n\
          lab.ms:6:12: error[MS008]: `params` takes a path from the top of the parameters: \"/streams/first/*\"\n",
     );
 }
