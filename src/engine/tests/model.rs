@@ -95,6 +95,7 @@ fn every_run_of_three_streams_over_three_barriers_with_three_faults() {
 
 #[test]
 #[ignore = "takes minutes: tests/soak runs it"]
+#[expect(clippy::print_stdout, reason = "tests/soak reads the figure")]
 fn every_run_of_four_streams_over_three_barriers_with_three_faults() {
     let found = search(FOUR, 3, None).unwrap_or_else(|words| panic!("{words}"));
     println!("four streams, three barriers, three faults: {} states", found.states);

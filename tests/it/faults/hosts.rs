@@ -89,7 +89,8 @@ pub(super) const FAULTS: &[Fault] = &[
             it.again();
             // Nobody knows it: only the stream that says so takes it.
             std::fs::write(&known, "").unwrap();
-            it.text = it.text.lines().filter(|line| !line.contains("fresh")).map(|line| format!("{line}\n")).collect();
+            let lines: Vec<&str> = it.text.lines().filter(|line| !line.contains("fresh")).collect();
+            it.text = lines.join("\n") + "\n";
             it.says = &["is not known", "Compare it with that of the host"];
             it.start();
             it.fire();

@@ -84,7 +84,7 @@ pub(super) const FAULTS: &[Fault] = &[
             it.end();
             super::audit::audit(it);
             it.again();
-            it.text = "barrier met parties [far, near]\nstream far = local\nstream near = local\non far { barrier met }\non near { $ true }\n".to_owned();
+            "barrier met parties [far, near]\nstream far = local\nstream near = local\non far { barrier met }\non near { $ true }\n".clone_into(&mut it.text);
             (it.exit, it.says) = (2, &["error[", "met", "test.ms:"]);
             it.start();
             it.fire();

@@ -3,6 +3,8 @@
 //! A fault is data: what happens, to which scenario, and what mstream then does. `spec/reliability.md` has one row of each,
 //! which a test holds against this data. `tests/soak` runs every fault many times over.
 
+#![expect(clippy::print_stdout, reason = "tests/soak counts what is told here")]
+
 mod audit;
 mod calls;
 mod containers;
