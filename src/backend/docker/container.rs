@@ -45,7 +45,7 @@ pub(super) struct Wanted {
     pub(super) dir: Option<String>,
     command: Vec<String>,
     init: Option<bool>,
-    pub(super) memory: Option<i64>,
+    memory: Option<i64>,
     nano_cpus: Option<i64>,
     cap_add: Vec<String>,
     privileged: bool,

@@ -3,7 +3,6 @@
 mod container;
 mod engine;
 mod made;
-mod memory;
 mod reason;
 mod way;
 
@@ -15,7 +14,6 @@ use tokio::sync::{OnceCell, watch};
 use self::container::Wanted;
 pub use self::engine::Known;
 use self::made::{Kept, Made};
-use self::memory::Limited;
 use self::way::Way;
 use super::guard::{Far, Patience};
 use super::{Backend, Job, Orders, Place, Session, Task, Voice};
@@ -84,9 +82,7 @@ impl Backend for DockerBackend {
             match opened {
                 Ok(far) => {
                     let far = far.reached_at(container.address);
-                    let (docker, id, said) = (docker.clone(), container.id.clone(), Arc::default());
-                    let limited = wanted.memory.is_some().then_some(Limited { docker, id, said });
-                    Ok(Arc::new(Inside { far, shared: Arc::clone(&shared), id: container.id, kept, limited })
+                    Ok(Arc::new(Inside { far, shared: Arc::clone(&shared), id: container.id, kept })
                         as Arc<dyn Session>)
                 }
                 Err(words) => {
@@ -109,8 +105,6 @@ struct Inside {
     id: String,
     /// The container, where it was made for this stream.
     kept: Option<Kept>,
-    /// The same, where its memory is limited.
-    limited: Option<Limited>,
 }
 
 impl Session for Inside {
@@ -119,10 +113,7 @@ impl Session for Inside {
     }
 
     fn run(&self, job: Job, orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
-        match &self.limited {
-            Some(limited) => limited.run(&*self.far, job, orders, voice),
-            None => self.far.run(job, orders, voice),
-        }
+        self.far.run(job, orders, voice)
     }
 
     fn put(&self, from: std::path::PathBuf, to: String) -> Task<Result<(), String>> {
