@@ -7,7 +7,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -114,7 +114,7 @@ pub struct Mortal {
 impl Mortal {
     /// From now on.
     pub fn new() -> Self {
-        let before = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].into_iter().filter_map(|number| {
+        let before = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].into_iter().filter_map(|number| {
             let mut old = MaybeUninit::uninit();
             // SAFETY: all zeros is a valid action, the default one; the call reads it, and initializes `old` if it
             // says so with 0.
@@ -154,6 +154,119 @@ pub fn seal_descriptors() {
     // SAFETY: it only sets the close-on-exec flag; no descriptor is closed here. An old kernel refuses, which leaves
     // things as they were.
     unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) };
+}
+
+/// Splits this process in two, which go on from here with the same memory and the same open files: the new one gets
+/// `None`, the old one the id of the new one.
+///
+/// # Errors
+/// This process has more than one thread, or the kernel has no room for one more process.
+pub fn fork() -> io::Result<Option<u32>> {
+    only_thread()?;
+    // SAFETY: no other thread exists, so none can hold a lock that nobody would release in the new process.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Some(pid.cast_unsigned())),
+    }
+}
+
+/// Waits until the kernel has forgotten threads that have been joined.
+fn only_thread() -> io::Result<()> {
+    for _ in 0..10_000 {
+        if std::fs::read_dir("/proc/self/task")?.count() == 1 {
+            return Ok(());
+        }
+        rustix::thread::sched_yield();
+    }
+    Err(io::Error::other("another thread is still running"))
+}
+
+/// Signals that are read instead of obeyed. Those that this process is sent before they are read are kept.
+#[derive(Debug)]
+pub struct Signals {
+    descriptor: OwnedFd,
+    before: libc::sigset_t,
+}
+
+impl Signals {
+    /// From now on this thread, and those that it starts, obey none of these signals.
+    ///
+    /// # Errors
+    /// The kernel has no room for one more descriptor.
+    pub fn catch(signals: &[c_int]) -> io::Result<Self> {
+        let set = set(signals);
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: `set` is whole, and the call fills in `before`, which it says with 0.
+        check(unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, before.as_mut_ptr()) })?;
+        // SAFETY: filled in just above.
+        let before = unsafe { before.assume_init() };
+        // SAFETY: `set` is whole; -1 asks for a new descriptor.
+        let descriptor = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made it for us, and nobody else knows it.
+        Ok(Self { descriptor: unsafe { OwnedFd::from_raw_fd(descriptor) }, before })
+    }
+
+    /// The next signal that came, where one did.
+    pub fn next(&self) -> Option<c_int> {
+        let mut buffer = [0; size_of::<libc::signalfd_siginfo>()];
+        let read = rustix::io::read(&self.descriptor, &mut buffer).ok()?;
+        // The number is the first field.
+        let number = buffer.first_chunk().filter(|_| read == buffer.len())?;
+        c_int::try_from(u32::from_ne_bytes(*number)).ok()
+    }
+
+    /// The signals are obeyed as they were before, but for `without`, which stays blocked.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn release(&self, without: Option<c_int>) -> io::Result<()> {
+        let mut before = self.before;
+        // SAFETY: the set is whole, and so is every set that `sigaddset` is given.
+        unsafe {
+            if let Some(signal) = without {
+                libc::sigaddset(&raw mut before, signal);
+            }
+            check(libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()))
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+fn set(signals: &[c_int]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: `sigemptyset` initializes the whole set, and `sigaddset` changes one that is.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
+        }
+        set.assume_init()
+    }
+}
+
+/// Whether whoever has started this process wants that it does not hear of a signal, as `nohup` does.
+pub fn is_ignored(signal: c_int) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: the call changes nothing and fills in `action`, which it says with 0.
+    unsafe {
+        libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// A signal does what it does to a process that says nothing about it.
+pub fn restore(signal: c_int) {
+    // SAFETY: no handler of ours is called by it.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
 /// Watches a descriptor for something to read. Where no more can be watched, it comes back with the reason.
@@ -301,7 +414,6 @@ fn check(error: c_int) -> io::Result<()> {
 mod tests {
     use std::fs::File;
     use std::io::Read;
-    use std::os::fd::AsFd;
 
     use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
@@ -346,6 +458,24 @@ mod tests {
     fn a_missing_program_is_an_error_here_and_not_a_status() {
         let spawned = spawn(Spawn { program: c"/nowhere/x", argv: &[], env: &[], dir: None, descriptors: &[] });
         assert_eq!(spawned.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn signals_are_read_instead_of_obeyed() {
+        let thread = std::thread::spawn(|| {
+            let signals = Signals::catch(&[libc::SIGUSR1, libc::SIGUSR2]).unwrap();
+            // SAFETY: it sends a signal to this thread, which blocks it.
+            let raise = |signal| unsafe { libc::pthread_kill(libc::pthread_self(), signal) };
+            assert_eq!((signals.next(), raise(libc::SIGUSR2)), (None, 0));
+            assert_eq!((signals.next(), signals.next()), (Some(libc::SIGUSR2), None));
+        });
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_process_with_threads_is_not_split() {
+        // The thread of this test, and the one that runs the tests.
+        assert_eq!(fork().unwrap_err().to_string(), "another thread is still running");
     }
 
     #[test]

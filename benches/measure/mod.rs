@@ -29,10 +29,19 @@ pub(crate) fn timed(command: &mut Command) -> Duration {
     wall
 }
 
+/// The most memory that a process has taken so far, in KiB, together with those of its children that are the same
+/// program: mstream is two processes.
 pub(crate) fn peak_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+    let read = |pid: &str, file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let name = read(&pid.to_string(), "comm");
+    let children = read(&pid.to_string(), &format!("task/{pid}/children"));
+    let same = children.split_whitespace().filter(|child| read(child, "comm") == name).map(str::to_owned);
+    let peak = |pid: String| {
+        let status = read(&pid, "status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    same.chain([pid.to_string()]).map(peak).sum()
 }
 
 /// The median of some runs.

@@ -2,6 +2,7 @@
 
 pub mod docker;
 pub mod guard;
+pub mod ledger;
 pub mod local;
 pub mod scripted;
 pub mod ssh;

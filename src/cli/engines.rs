@@ -6,6 +6,15 @@ use serde_json::Value as Json;
 
 use crate::backend::docker::Known;
 
+/// How the moment is written after which nobody needs what a run has made.
+pub(super) const EXPIRES: &str = "%Y-%m-%dT%H:%M:%SZ";
+
+/// Who runs mstream, and where: written on all that it makes in an engine.
+pub(super) fn owner() -> String {
+    let user = rustix::process::geteuid().as_raw();
+    format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
+}
+
 /// What is known of engines.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 pub(super) fn engines() -> Known {

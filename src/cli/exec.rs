@@ -1,6 +1,7 @@
 //! `mstream exec`: checks all scenarios, then runs one after the other.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -8,26 +9,29 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
-use rustix::process::DumpableBehavior;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::begun::Begun;
-use super::engines::engines;
+use super::clean::{clean_run, killed};
+use super::engines::{EXPIRES, engines, owner};
 use super::files::{checked, checked_variants, show_all};
-use super::folder::{Folder, private};
+use super::folder::{Folder, private, runs};
+use super::guardian::{Guarded, guarded};
 use super::hand::{Hand, Taking};
 use super::inputs::Inputs;
 use super::journal::Journal;
+use super::ledger::FILE;
 use super::outlet::Outlet;
 use super::resume::{Earlier, REFUSED, earlier};
 use super::secrets::{Secrets, secrets};
 use super::view::{FRAME, View};
-use super::{Console, Scenarios, WRONG, no_thread};
+use super::{Console, FAULT, SURROUNDINGS, Scenarios, WRONG, here, no_thread, spacious};
 use crate::backend::Backend;
 use crate::backend::docker::{DockerBackend, Labels};
 use crate::backend::guard::{LEASE, Patience};
-use crate::backend::local::LocalBackend;
+use crate::backend::ledger::{Ledger, Resource, Unwritten};
+use crate::backend::local::{LocalBackend, remove_tree};
 use crate::backend::ssh::SshBackend;
 use crate::check::Checked;
 use crate::diagnostic::{Sources, visible};
@@ -41,7 +45,10 @@ use crate::report::summary::Summary;
 use crate::report::variants::{Ran, table};
 use crate::run::{Home, Run, maskable, run};
 use crate::syntax::{Value, parse_expression};
-use crate::sys::Mortal;
+use crate::sys::{self, Mortal};
+
+/// From this exit code on somebody has asked mstream to end, or has ended it.
+const INTERRUPTED: u8 = 128;
 
 /// How much of one step's output on one channel is kept in the run's folder.
 const KEPT: u64 = 64 << 20;
@@ -140,7 +147,16 @@ fn factor(text: &str) -> Result<u32, String> {
     Ok((factor * 100.0).round() as u32)
 }
 
+/// Checks all scenarios and runs them; the exit code.
 pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
+    match spacious(|| prepare(it, console)).and_then(|ready| ready) {
+        Ok(ready) => all(it, &ready, console),
+        Err(code) => code,
+    }
+}
+
+/// The scenarios, where all of them may run; else the exit code.
+fn prepare(it: &Exec, console: &Console) -> Result<Vec<Scenario>, u8> {
     let settings = it.scenarios.inputs.settings();
     let mut ready = Vec::new();
     let mut wrong = false;
@@ -158,11 +174,11 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
         }
     }
     if wrong {
-        return WRONG;
+        return Err(WRONG);
     }
     if it.resume.is_some() && ready.len() > 1 {
         Console::complain("a run is resumed with the one scenario that it was made of");
-        return WRONG;
+        return Err(WRONG);
     }
     if it.dry_run {
         for scenario in &ready {
@@ -172,60 +188,59 @@ pub(super) fn exec(it: &Exec, console: &Console) -> u8 {
             Console::result(&graph::export(&scenario.plan, &scenario.sources, graph::Format::Text));
         }
         Console::progress("dry run: nothing was run\n");
-        return 0;
+        return Err(0);
     }
-    if ready.iter().any(|scenario| !scenario.secrets.is_empty()) {
-        // Neither a dump of this process nor others of the same user that look into it shall have them.
-        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    }
-    all(it, &ready, console)
+    Ok(ready)
 }
 
 /// Runs one after the other; the exit code of the worst.
 fn all(it: &Exec, ready: &[Scenario], console: &Console) -> u8 {
-    let several = ready.len() > 1;
-    let readers = match Readers::new() {
-        Ok(readers) => readers,
-        Err(error) => {
-            Console::complain(&no_thread(&error));
-            return Verdict { surroundings: true, ..Verdict::default() }.exit_code();
-        }
-    };
-    let mut worst = Verdict::default();
-    let mut code = 0;
+    let human = it.format == Format::Human;
+    let root = runs(&here().unwrap_or_default());
+    let mut intro = if human { killed(&root).unwrap_or_default() } else { String::new() };
+    let mut worst = 0;
     let mut ran = Vec::new();
     for scenario in ready {
-        if several && it.format == Format::Human {
-            readers.progress.say(&scenario.heading());
+        if ready.len() > 1 && human {
+            intro += &scenario.heading();
         }
         let began = now();
-        let (verdict, number) = match one(it, scenario, console, &readers) {
-            Ok(ended) => ended,
-            Err(Unable::Refused(words)) => {
-                readers.progress.say(&format!("error: {words}\n"));
-                code = REFUSED;
-                break;
-            }
-            Err(Unable::Surroundings(words)) => {
-                readers.progress.say(&format!("error: {words}\n"));
-                let verdict = Verdict { surroundings: true, ..Verdict::default() };
-                (verdict, verdict.exit_code())
-            }
-        };
-        worst = worst.and(verdict);
-        code = if worst == verdict || code == 0 { number } else { worst.exit_code() };
+        let code = one(it, scenario, console, &intro).unwrap_or_else(Unable::told);
+        intro.clear();
+        worst = graver(worst, code);
+        let verdict = verdict(code);
         ran.extend(scenario.variant.clone().map(|variant| Ran { variant, verdict, took: began.elapsed() }));
-        if verdict.interrupted {
+        // Somebody wants it to end.
+        if code >= INTERRUPTED {
             break;
         }
     }
-    if !ran.is_empty() && it.format == Format::Human {
+    if !ran.is_empty() && human {
         let of = ready.iter().filter(|scenario| scenario.variant.is_some()).count();
-        readers.results.say(&table(&ran, of));
-        readers.see_results();
+        Console::result(&table(&ran, of));
     }
-    readers.progress.wait(0, FAREWELL);
-    code
+    worst
+}
+
+/// The graver one of two exit codes.
+fn graver(one: u8, other: u8) -> u8 {
+    const ORDER: [u8; 7] = [0, 5, 1, 4, SURROUNDINGS, REFUSED, FAULT];
+    let gravity = |code: u8| ORDER.iter().position(|it| *it == code).unwrap_or(ORDER.len());
+    if gravity(other) > gravity(one) { other } else { one }
+}
+
+/// The gravest thing that an exit code says.
+fn verdict(code: u8) -> Verdict {
+    let none = Verdict::default();
+    match code {
+        0 => none,
+        1 => Verdict { failed: true, ..none },
+        4 => Verdict { timed_out: true, ..none },
+        5 => Verdict { leaked: true, ..none },
+        SURROUNDINGS | REFUSED => Verdict { surroundings: true, ..none },
+        129 | 130 | 131 | 143 => Verdict { interrupted: true, ..none },
+        _ => Verdict { internal: true, ..none },
+    }
 }
 
 /// Who reads what a run writes.
@@ -237,6 +252,20 @@ struct Readers {
 impl Readers {
     fn new() -> io::Result<Self> {
         Ok(Self { results: Arc::new(Outlet::stdout()?), progress: Arc::new(Outlet::stderr()?) })
+    }
+
+    /// Tells what the run came to, and waits until that is read.
+    fn tell(&self, it: &Exec, writer: &Writer, folder: &Folder) {
+        if it.format == Format::Human {
+            let seen = self.progress.wait(0, FAREWELL);
+            self.results.say(&writer.summary.render());
+            if !seen {
+                self.results.say("whoever reads stderr has stopped, and has not seen all of the progress\n");
+            }
+            self.see_results();
+            self.progress.say(&format!("journal: {}\n", shown(&folder.path)));
+        }
+        self.see_results();
     }
 
     /// Waits until the results are read. Nothing runs any more, so whoever is asked to end meanwhile just ends.
@@ -254,6 +283,18 @@ enum Unable {
     Refused(String),
     /// The surroundings do not allow it.
     Surroundings(String),
+}
+
+impl Unable {
+    /// Tells why; the exit code.
+    fn told(self) -> u8 {
+        let (words, code) = match self {
+            Self::Refused(words) => (words, REFUSED),
+            Self::Surroundings(words) => (words, SURROUNDINGS),
+        };
+        Console::complain(&words);
+        code
+    }
 }
 
 impl From<String> for Unable {
@@ -294,38 +335,107 @@ fn prepared(it: &Exec, path: &Path, found: Checked) -> Result<Scenario, u8> {
     Ok(Scenario { path: path.to_owned(), variant: found.variant, plan, sources, secrets: Arc::new(secrets) })
 }
 
-/// Runs one scenario; its verdict, and the exit code that goes with it.
-fn one(it: &Exec, scenario: &Scenario, console: &Console, readers: &Readers) -> Result<(Verdict, u8), Unable> {
+/// A run that is about to begin.
+struct Start<'a> {
+    it: &'a Exec,
+    scenario: &'a Scenario,
+    console: &'a Console,
+    folder: &'a Folder,
+    inputs: &'a Inputs,
+    earlier: Option<&'a Earlier>,
+    /// What is to be said before.
+    intro: &'a str,
+}
+
+/// Runs one scenario; its exit code. The error is why it could not begin.
+fn one(it: &Exec, scenario: &Scenario, console: &Console, intro: &str) -> Result<u8, Unable> {
     let here = here()?;
     let inputs = Inputs::of(&scenario.sources, &it.scenarios.inputs.settings());
-    let earlier = match &it.resume {
-        None => None,
-        Some(which) => Some(gone_on_with(which, scenario, &inputs, &here, readers)?),
+    let mut intro = intro.to_owned();
+    let resume = || it.resume.as_ref().map(|which| gone_on_with(which, scenario, &inputs, &here)).transpose();
+    let earlier = match spacious(resume) {
+        Ok(earlier) => earlier?,
+        Err(code) => return Ok(code),
     };
+    if let Some((earlier, cleaned)) = &earlier {
+        intro += cleaned;
+        intro += &earlier.words(&scenario.plan);
+    }
     let folder = Folder::make(&here);
     let folder = folder.map_err(|error| format!("cannot make the run's folder in `{}`: {error}", here.display()))?;
+    let earlier = earlier.as_ref().map(|(earlier, _)| earlier);
+    let start = Start { it, scenario, console, folder: &folder, inputs: &inputs, earlier, intro: &intro };
+    if scenario.plan.steps.is_empty() {
+        // Nothing is made that anybody would have to look after.
+        return Ok(spacious(|| coordinate(&start, None)).unwrap_or_else(|code| code));
+    }
+    let made = [Resource::Folder(temporary(&folder.id)?)];
+    Ok(guarded(&folder, &scenario.path, &made, |guard| coordinate(&start, Some(guard)))?)
+}
+
+/// Runs one scenario from its beginning to its end; its exit code.
+fn coordinate(start: &Start<'_>, guard: Option<Guarded>) -> u8 {
+    // Each has a thread, so they are made where the run is.
+    let readers = match Readers::new() {
+        Ok(readers) => readers,
+        Err(error) => {
+            Console::complain(&no_thread(&error));
+            if let Some(guard) = guard {
+                guard.done();
+            }
+            return SURROUNDINGS;
+        }
+    };
+    readers.progress.say(start.intro);
+    let mut guard = guard;
+    let recorded = record(start, &readers, guard.as_mut());
+    // Whatever came of it, nothing of it is left. Whoever reads may let us wait now.
+    if let Some(guard) = guard {
+        guard.done();
+    }
+    let code = match recorded {
+        Ok((writer, verdict, signal)) => {
+            readers.tell(start.it, &writer, start.folder);
+            if verdict.interrupted { signal.unwrap_or(130) } else { verdict.exit_code() }
+        }
+        Err(words) => {
+            readers.progress.say(&format!("error: {words}\n"));
+            SURROUNDINGS
+        }
+    };
+    readers.progress.wait(0, FAREWELL);
+    code
+}
+
+/// Runs one scenario and writes down what happens; what it comes to, and the code of the signal that ended it.
+fn record(
+    start: &Start<'_>,
+    readers: &Readers,
+    guard: Option<&mut Guarded>,
+) -> Result<(Writer, Verdict, Option<u8>), String> {
+    let Start { it, scenario, console, folder, inputs, earlier, intro: _ } = *start;
     let unwritten = |error| format!("cannot write `{}`: {error}", folder.path.display());
     let (asks, asked) = mpsc::channel(ASKS);
     let (taken, written) = sync_channel(1);
-    let header = header(&folder, earlier.as_ref(), scenario.variant.clone());
+    let header = header(folder, earlier, scenario.variant.clone());
     let lines =
         |printed| Jsonl::new(Arc::clone(&scenario.plan), Arc::clone(&scenario.sources), header.clone(), printed);
     let view = view(it, scenario, console, readers, lines(Printed::Whole));
-    let journal = Journal::open(&folder, Arc::clone(&scenario.plan), lines(Printed::Size), KEPT, asks.clone());
+    let journal = Journal::open(folder, Arc::clone(&scenario.plan), lines(Printed::Size), KEPT, asks.clone());
     let summary = summary(scenario, console, &header);
     let taken = earlier.is_some().then_some(taken);
     let mut writer = Writer { journal: journal.map_err(unwritten)?, summary, view, taken };
     let (records, received) = sync_channel(BATCHES);
-    let begun = Begun::make(&folder.path, &scenario.plan, &inputs).map_err(unwritten)?;
-    let taking = earlier.as_ref().map(|earlier| Taking { earlier, by: Arc::clone(&folder.id), written });
+    let begun = Begun::make(&folder.path, &scenario.plan, inputs).map_err(unwritten)?;
+    let taking = earlier.map(|earlier| Taking { earlier, by: Arc::clone(&folder.id), written });
     let mut hand = Hand { records, begun, asks: asks.clone(), taking };
     let none = Past::default();
-    let past = earlier.as_ref().map_or(&none, |earlier| &earlier.past);
+    let past = earlier.map_or(&none, |earlier| &earlier.past);
     let ran = std::thread::scope(|scope| {
         let writer = &mut writer;
         let writing = std::thread::Builder::new().spawn_scoped(scope, move || writer.write(&received));
         let writing = writing.map_err(|error| no_thread(&error))?;
-        let ran = drive(it, scenario, &folder, Links { past, asks, asked }, &mut hand);
+        let ran = drive(start, Links { past, asks, asked }, &mut hand, guard);
         drop(hand);
         writing.thread().unpark();
         Ok::<_, String>((ran, writing.join().is_err()))
@@ -333,31 +443,27 @@ fn one(it: &Exec, scenario: &Scenario, console: &Console, readers: &Readers) -> 
     let ((mut verdict, signal), broken) = (ran.0?, ran.1);
     verdict.internal |= broken;
     verdict.surroundings |= told_what_failed(&mut writer.journal, readers);
-    if it.format == Format::Human {
-        let seen = readers.progress.wait(0, FAREWELL);
-        readers.results.say(&writer.summary.render());
-        if !seen {
-            readers.results.say("whoever reads stderr has stopped, and has not seen all of the progress\n");
-        }
-        readers.see_results();
-        readers.progress.say(&format!("journal: {}\n", shown(&folder.path, &here)));
-    }
-    readers.see_results();
-    let code = if verdict.interrupted { signal.unwrap_or(130) } else { verdict.exit_code() };
-    Ok((verdict, code))
+    Ok((writer, verdict, signal))
 }
 
-/// The run that this one goes on with.
-fn gone_on_with(
-    which: &str,
-    scenario: &Scenario,
-    inputs: &Inputs,
-    here: &Path,
-    readers: &Readers,
-) -> Result<Earlier, Unable> {
+/// The run that this one goes on with, and what was cleaned up after it, in words.
+fn gone_on_with(which: &str, scenario: &Scenario, inputs: &Inputs, here: &Path) -> Result<(Earlier, String), Unable> {
     let earlier = earlier(here, which, &scenario.plan, &scenario.sources, inputs).map_err(Unable::Refused)?;
-    readers.progress.say(&earlier.words(&scenario.plan));
-    Ok(earlier)
+    let folder = runs(here).join(&*earlier.id);
+    // One that had not come to it has made nothing.
+    if !folder.join(FILE).exists() {
+        return Ok((earlier, String::new()));
+    }
+    let cleaned = clean_run(&folder).map_err(Unable::Refused)?;
+    if !cleaned.failed.is_empty() {
+        return Err(Unable::Refused(format!(
+            "what run {} has left behind is in the way:\n{}",
+            earlier.id,
+            cleaned.shown()
+        )));
+    }
+    let told = if cleaned.is_empty() { String::new() } else { cleaned.shown() };
+    Ok((earlier, told))
 }
 
 /// What the first line of the events says.
@@ -457,14 +563,10 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-/// A path as people read it: relative where it is below `here`.
-fn shown(path: &Path, here: &Path) -> String {
+/// A path as people read it: relative where it is below the current folder.
+pub(super) fn shown(path: &Path) -> String {
+    let here = here().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-fn here() -> Result<PathBuf, String> {
-    std::env::current_dir().map_err(|error| format!("there is no current folder: {error}"))
 }
 
 /// What goes into a run from outside.
@@ -476,12 +578,12 @@ struct Links<'a> {
 
 /// Sets the run going on a runtime of its own, with the signals beside it.
 fn drive(
-    it: &Exec,
-    scenario: &Scenario,
-    folder: &Folder,
+    start: &Start<'_>,
     links: Links<'_>,
     hand: &mut Hand<'_>,
+    guard: Option<&mut Guarded>,
 ) -> Result<(Verdict, Option<u8>), String> {
+    let Start { it, scenario, folder, .. } = *start;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     // Before anything is made that an end in the middle would leave.
@@ -489,13 +591,23 @@ fn drive(
         let _inside = runtime.enter();
         Signals::listen()?
     };
+    if let Some(guard) = guard.as_deref() {
+        guard.listens();
+    }
     // Where nothing runs, nobody needs a folder.
-    let tmp = if scenario.plan.steps.is_empty() { None } else { Some(Tmp::make(&folder.id)?) };
+    let mut guard = guard;
+    let (tmp, ledger): (_, Arc<dyn Ledger>) = match guard.as_mut() {
+        None => (None, Arc::new(Unwritten)),
+        Some(guard) => {
+            guard.wait()?;
+            (Some(Tmp::make(temporary(&folder.id)?)?), Arc::new(guard.book.clone()))
+        }
+    };
     let tmp_path = tmp.as_ref().map(|tmp| tmp.path.clone()).unwrap_or_default();
     let patience = Patience { connect: CONNECT.saturating_mul(it.timeout_scale) / 100, lease: it.lease };
     let local: Arc<dyn Backend> = Arc::new(LocalBackend::new(environment(&scenario.secrets)));
-    let ssh: Arc<dyn Backend> = Arc::new(SshBackend::new(tmp_path.join(".ssh"), patience));
-    let docker: Arc<dyn Backend> = Arc::new(DockerBackend::new(engines(), labels(&folder.id), patience));
+    let ssh: Arc<dyn Backend> = Arc::new(SshBackend::new(tmp_path.join(".ssh"), patience, Arc::clone(&ledger)));
+    let docker: Arc<dyn Backend> = Arc::new(DockerBackend::new(engines(), labels(folder), patience, ledger));
     let backends =
         IndexMap::from([(Arc::from("local"), local), (Arc::from("ssh"), ssh), (Arc::from("docker"), docker)]);
     let base = scenario.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -513,7 +625,7 @@ fn drive(
             stops: links.asked,
             past: links.past,
         };
-        beside(run(job, hand), links.asks, signals).await
+        beside(run(job, hand), links.asks, signals, guard.as_deref()).await
     })
 }
 
@@ -522,24 +634,30 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    quit: Signal,
 }
 
 impl Signals {
     /// From now on they end nothing by themselves.
     fn listen() -> Result<Self, String> {
         let listen = |kind| signal(kind).map_err(|error| format!("cannot listen to signals: {error}"));
-        let [interrupt, terminate, hang_up] =
-            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(listen);
-        Ok(Self { interrupt: interrupt?, terminate: terminate?, hang_up: hang_up? })
+        let all = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
+        let [interrupt, terminate, hang_up, quit] = all.map(listen);
+        Ok(Self { interrupt: interrupt?, terminate: terminate?, hang_up: hang_up?, quit: quit? })
     }
 }
 
-/// Waits for the run, and meanwhile listens to signals.
+/// Waits for the run, and meanwhile listens to signals, and to whether the guardian lives.
 async fn beside(
     run: impl Future<Output = Verdict>,
     stops: mpsc::Sender<Ask>,
     mut signals: Signals,
+    guard: Option<&Guarded>,
 ) -> Result<(Verdict, Option<u8>), String> {
+    let alive = guard.map(Guarded::alive).transpose();
+    let alive = alive.map_err(|error| format!("cannot hear the guardian: {error}"))?;
+    let mut alone = std::pin::pin!(alone(alive));
+    let mut guarded = true;
     let mut first = None;
     let mut run = std::pin::pin!(run);
     loop {
@@ -549,12 +667,28 @@ async fn beside(
             _ = signals.interrupt.recv() => 130,
             _ = signals.terminate.recv() => 143,
             _ = signals.hang_up.recv() => 129,
+            _ = signals.quit.recv() => 131,
+            () = &mut alone, if guarded => {
+                guarded = false;
+                Console::progress("the guardian of this run was killed: stopping it in order\n");
+                143
+            }
         };
         let urgency = if first.is_none() { Urgency::Orderly } else { Urgency::AtOnce };
         first.get_or_insert(code);
         // The channel holds more than anybody needs: the second request is the last that counts.
         let _ = stops.try_send(Ask::Interrupt(urgency));
     }
+}
+
+/// Waits for the end of the guardian, where there is one.
+async fn alone(alive: Option<OwnedFd>) {
+    if let Some(Ok(alive)) = alive.map(sys::watch)
+        && alive.readable().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 fn limits(it: &Exec) -> Limits {
@@ -568,15 +702,20 @@ fn environment(secrets: &Secrets) -> Vec<(std::ffi::OsString, std::ffi::OsString
 }
 
 /// What is written on everything that a run makes in a container engine.
-fn labels(run: &Arc<str>) -> Labels {
-    let system = rustix::system::uname();
-    let user = rustix::process::geteuid().as_raw();
+fn labels(folder: &Folder) -> Labels {
     let expires = jiff::Timestamp::now() + EXPIRY;
     Labels {
-        run: Arc::clone(run),
-        owner: format!("{user}@{}", system.nodename().to_string_lossy()).into(),
-        expires: expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into(),
+        run: Arc::clone(&folder.id),
+        owner: owner().into(),
+        expires: expires.strftime(EXPIRES).to_string().into(),
+        folder: folder.path.to_string_lossy().into(),
     }
+}
+
+/// Where the temporary folder of a run is.
+fn temporary(run: &str) -> Result<PathBuf, String> {
+    let path = std::env::temp_dir().join(format!("mstream-{run}"));
+    std::path::absolute(path).map_err(|error| format!("there is no temporary folder: {error}"))
 }
 
 /// A folder for the temporary folders of the streams; removed at the end.
@@ -585,8 +724,7 @@ struct Tmp {
 }
 
 impl Tmp {
-    fn make(run: &str) -> Result<Self, String> {
-        let path = std::env::temp_dir().join(format!("mstream-{run}"));
+    fn make(path: PathBuf) -> Result<Self, String> {
         private(path.parent().unwrap_or(Path::new("/")))
             .and_then(|()| {
                 use std::os::unix::fs::DirBuilderExt as _;
@@ -600,6 +738,7 @@ impl Tmp {
 
 impl Drop for Tmp {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
+        // What cannot be removed the streams have told.
+        let _ = remove_tree(&self.path);
     }
 }

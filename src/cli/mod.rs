@@ -3,6 +3,7 @@
 mod askpass;
 mod begun;
 mod check;
+mod clean;
 mod configs;
 mod engines;
 mod exec;
@@ -10,9 +11,11 @@ mod explain;
 mod files;
 mod folder;
 mod graph;
+mod guardian;
 mod hand;
 mod inputs;
 mod journal;
+mod ledger;
 mod outlet;
 mod params;
 mod resume;
@@ -31,6 +34,12 @@ use crate::scenario::Settings;
 
 /// The exit code where the scenario or the command line is wrong, and nothing ran.
 const WRONG: u8 = 2;
+
+/// The exit code where the surroundings failed.
+const SURROUNDINGS: u8 = 3;
+
+/// The exit code of a fault of mstream's own.
+const FAULT: u8 = 70;
 
 /// Tests that span many machines: one file, many streams, barriers where they meet.
 #[derive(Parser, Debug)]
@@ -53,7 +62,8 @@ Exit codes:
     5  all passed, yet something was left behind
     6  the run cannot be resumed
    70  a fault of mstream's own
-  130  interrupted, after cleaning up (143 by SIGTERM)";
+  130  interrupted, after cleaning up (143 by SIGTERM, 129 by SIGHUP, 131 by SIGQUIT)
+  137  mstream itself was killed; its guardian has cleaned up (128 + the signal's number)";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -68,6 +78,8 @@ enum Command {
     Params(params::Show),
     /// Where each stream is, and who says so.
     Streams(streams::Streams),
+    /// Find and remove what killed runs have left behind.
+    Clean(clean::Clean),
     /// What a diagnostic code means.
     Explain(explain::Explain),
 }
@@ -142,14 +154,29 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG } else { 0 });
         }
     };
-    // Parsing is recursive to a bounded depth; a stack of known size holds it wherever the main thread came from.
-    let worker = std::thread::Builder::new().stack_size(16 << 20).spawn(move || dispatch(&cli));
-    ExitCode::from(match worker {
-        Ok(worker) => worker.join().unwrap_or(70),
-        Err(error) => {
+    let console = Console::new(cli.color);
+    let code = match &cli.command {
+        Command::Exec(exec) => Ok(exec::exec(exec, &console)),
+        Command::Check(check) => spacious(|| check::check(check, &console)),
+        Command::Clean(clean) => Ok(clean::clean(clean)),
+        Command::Graph(graph) => spacious(|| graph::graph(graph, &console)),
+        Command::Params(it) => spacious(|| params::params(it, &console)),
+        Command::Streams(it) => spacious(|| streams::streams(it, &console)),
+        Command::Explain(explain) => Ok(explain::explain(explain)),
+    };
+    ExitCode::from(code.unwrap_or_else(|code| code))
+}
+
+/// What `work` comes to on a thread of its own; else an exit code, where it panics or there is no room for a thread.
+/// Parsing is recursive to a bounded depth; a stack of known size holds it wherever the main thread came from.
+fn spacious<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, u8> {
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new().stack_size(16 << 20).spawn_scoped(scope, work);
+        let worker = worker.map_err(|error| {
             Console::complain(&no_thread(&error));
-            3
-        }
+            SURROUNDINGS
+        })?;
+        worker.join().map_err(|_| FAULT)
     })
 }
 
@@ -158,16 +185,9 @@ fn no_thread(error: &std::io::Error) -> String {
     format!("cannot start: this machine has no room for one more thread: {error}")
 }
 
-fn dispatch(cli: &Cli) -> u8 {
-    let console = Console::new(cli.color);
-    match &cli.command {
-        Command::Exec(exec) => exec::exec(exec, &console),
-        Command::Check(check) => check::check(check, &console),
-        Command::Graph(graph) => graph::graph(graph, &console),
-        Command::Params(it) => params::params(it, &console),
-        Command::Streams(it) => streams::streams(it, &console),
-        Command::Explain(explain) => explain::explain(explain),
-    }
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn here() -> Result<PathBuf, String> {
+    std::env::current_dir().map_err(|error| format!("there is no current folder: {error}"))
 }
 
 /// Where results and progress go, and whether they may be coloured.

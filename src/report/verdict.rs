@@ -26,7 +26,8 @@ pub fn exit_code(code: u8) -> Option<&'static str> {
         5 => "all passed with something left behind",
         6 => "the run cannot be resumed",
         70 => "a fault of mstream's own",
-        130 | 143 => "interrupted, after cleaning up",
+        129 | 130 | 131 | 143 => "interrupted, after cleaning up",
+        137 => "mstream itself was killed; its guardian has cleaned up",
         _ => return None,
     })
 }

@@ -340,12 +340,13 @@ fn what_runs_in_a_container_ends_when_mstream_is_killed() {
     for signal in ["KILL", "STOP"] {
         let mut run = Run::by(engine.command(MSTREAM), &text, &["--lease", "3s"]);
         run.until("output", "started");
-        run.signal(signal);
+        run.signal_coordinator(signal);
         let began = Instant::now();
         while engine.says(&["exec", &theirs.name, "ps"]).contains("sleep 77") {
             assert!(began.elapsed() < Duration::from_secs(15), "it lives on after {signal}");
             std::thread::sleep(Duration::from_millis(100));
         }
-        run.signal("KILL");
+        run.signal_coordinator("KILL");
+        run.end();
     }
 }

@@ -10,6 +10,7 @@ mod docker;
 mod engine;
 mod examples;
 mod faults;
+mod guardian;
 mod layers;
 mod markdown;
 mod run;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::watchdog::{BOUND, Watchdog};
+use crate::watchdog::{BOUND, Watchdog, children};
 
 /// A run of mstream in a folder of its own, its events read from its stdout.
 pub(crate) struct Run {
@@ -56,9 +56,20 @@ impl Run {
         }
     }
 
+    /// Sends a signal to the process that the user has started.
     pub(crate) fn signal(&self, signal: &str) {
-        let done = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(done.success());
+        send(signal, &self.pid());
+    }
+
+    /// Sends a signal to the process that runs the scenario, if there still is one.
+    pub(crate) fn signal_coordinator(&self, signal: &str) {
+        for pid in children(&self.pid()) {
+            send(signal, &pid);
+        }
+    }
+
+    pub(crate) fn pid(&self) -> String {
+        self.child.id().to_string()
     }
 
     /// The rest of the events, the exit status, and how long it took since the start. Nothing may be left.
@@ -76,6 +87,10 @@ impl Run {
         assert_eq!(temporary.count(), 0, "{left:?}");
         Ended { events, status, took, folder: self.folder }
     }
+}
+
+fn send(signal: &str, pid: &str) {
+    assert!(Command::new("kill").args(["-s", signal, pid]).status().unwrap().success());
 }
 
 /// A run that is over.
@@ -250,12 +265,12 @@ fn a_flood_is_shown_in_bounded_memory_and_what_is_not_kept_is_said() {
     command.args(["exec", "test.ms"]).current_dir(folder.path()).stdin(Stdio::null());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let _watchdog = Watchdog::over(&child);
-    let pid = child.id();
+    let pid = child.id().to_string();
     let mut progress = child.stderr.take().unwrap();
     let (mut shown, mut peak, mut buffer) = (0, 0, vec![0; 1 << 20]);
     while let Ok(count @ 1..) = progress.read(&mut buffer) {
         shown += count;
-        peak = peak.max(peak_memory(pid));
+        peak = peak.max(peak_memory(&pid));
     }
     let mut summary = String::new();
     child.stdout.take().unwrap().read_to_string(&mut summary).unwrap();
@@ -268,8 +283,14 @@ fn a_flood_is_shown_in_bounded_memory_and_what_is_not_kept_is_said() {
     assert_eq!(std::fs::metadata(run.join("output/a.out")).unwrap().len(), 64 << 20);
 }
 
-/// The most memory that a process has had so far, in KiB.
-pub(crate) fn peak_memory(pid: u32) -> u64 {
+/// The most memory that mstream has had so far, both processes together, in KiB.
+pub(crate) fn peak_memory(pid: &str) -> u64 {
+    let name = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let own = children(pid).into_iter().filter(|child| name(child) == name(pid));
+    own.map(|child| peak_of(&child)).sum::<u64>() + peak_of(pid)
+}
+
+fn peak_of(pid: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()

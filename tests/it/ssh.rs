@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cases::{ends, mstream};
 use crate::run::Run;
 use crate::sshd::{PASSWORD, Sshd};
-use crate::watchdog::Watchdog;
+use crate::watchdog::{Watchdog, children};
 
 /// Runs `text` in `folder`; all that it printed comes with the exit code.
 fn exec(folder: &Path, text: &str, options: &[&str]) -> (Option<i32>, String) {
@@ -337,14 +337,19 @@ impl Killed {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let watchdog = Watchdog::over(&child);
         std::thread::sleep(Duration::from_millis(moment));
-        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        // The one that runs the scenario; before it is there, the one that would watch over it.
+        let pid = child.id().to_string();
+        let pid = children(&pid).pop().unwrap_or(pid);
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
         Self { child, _watchdog: watchdog, _folder: folder }
     }
 }
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        for pid in children(&self.child.id().to_string()) {
+            let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
+        }
         let _ = self.child.wait();
     }
 }

@@ -23,11 +23,20 @@ impl Watchdog {
         let (over, dropped) = channel::<()>();
         std::thread::spawn(move || {
             if dropped.recv_timeout(bound) == Err(RecvTimeoutError::Timeout) {
-                let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
+                // The one that runs the scenario first: it would stop it in order if its guardian went alone.
+                for pid in children(&pid).into_iter().chain([pid.clone()]) {
+                    let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
+                }
             }
         });
         Self { _over: over }
     }
+}
+
+/// The processes that a process has started; of mstream, the one that runs the scenario.
+pub(crate) fn children(pid: &str) -> Vec<String> {
+    let found = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    found.split_whitespace().map(str::to_owned).collect()
 }
 
 #[test]

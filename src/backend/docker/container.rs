@@ -212,7 +212,7 @@ impl Wanted {
             working_dir: self.dir.clone(),
             // A shell that is the command of an image waits for what comes on its stdin, instead of ending at once.
             open_stdin: Some(true),
-            labels: Some(labels.map()),
+            labels: Some(kept.labels(labels)),
             networking_config: own,
             host_config: Some(HostConfig {
                 binds: Some(self.volumes.clone()),
@@ -227,7 +227,7 @@ impl Wanted {
             }),
             ..ContainerCreateBody::default()
         };
-        made.note(&kept.name);
+        made.note(kept).await?;
         let options = || CreateContainerOptionsBuilder::new().name(&kept.name).build();
         docker.create_container(Some(options()), body.clone()).await.map_err(|error| {
             // Where the engine has answered, nothing was made; a container of that name is somebody else's.
@@ -244,7 +244,7 @@ impl Wanted {
                 if let Some(host) = &mut body.host_config {
                     host.init = Some(false);
                 }
-                made.note(&kept.name);
+                made.note(kept).await?;
                 docker.create_container(Some(options()), body).await.map_err(|error| failed(&error))?;
                 docker.start_container(&kept.name, None).await.map_err(|error| failed(&error))?;
             }
@@ -352,9 +352,20 @@ fn volumes(place: &Place, value: &Value) -> Vec<String> {
     all.into_iter().map(absolute).collect()
 }
 
+impl Kept {
+    /// What is written on the container.
+    fn labels(&self, labels: &Labels) -> std::collections::HashMap<String, String> {
+        let mut map = labels.map();
+        if self.remove != Remove::Always {
+            map.insert("dev.mstream.keep".to_owned(), "yes".to_owned());
+        }
+        map
+    }
+}
+
 impl Labels {
     pub(super) fn map(&self) -> std::collections::HashMap<String, String> {
-        let labels = [("run", &self.run), ("owner", &self.owner), ("expires", &self.expires)];
+        let labels = [("run", &self.run), ("owner", &self.owner), ("expires", &self.expires), ("folder", &self.folder)];
         map(labels.map(|(name, value)| (format!("dev.mstream.{name}"), value.to_string())))
     }
 }

@@ -21,16 +21,18 @@ pub struct Known {
     pub tls: bool,
 }
 
-/// Connects to the engine, which has to answer within `patience`. The error says where it was looked for.
-pub(super) async fn connect(known: &Known, patience: Duration) -> Result<Docker, String> {
+/// Connects to the engine, which has to answer within `patience`: it, and its address. The error says where it was
+/// looked for.
+pub(super) async fn connect(known: &Known, patience: Duration) -> Result<(Docker, String), String> {
     if let Some(named) = &known.named {
         let address = named.as_ref().map_err(Clone::clone)?;
-        return ask(address, known.tls, patience).await.map_err(|words| reason::no_engine(address, &words));
+        let docker = ask(address, known.tls, patience).await.map_err(|words| reason::no_engine(address, &words))?;
+        return Ok((docker, address.clone()));
     }
     let mut tried = Vec::new();
     for address in &known.usual {
         match ask(address, false, patience).await {
-            Ok(docker) => return Ok(docker),
+            Ok(docker) => return Ok((docker, address.clone())),
             Err(words) => tried.push(format!("{address}: {words}")),
         }
     }

@@ -1,7 +1,7 @@
 //! What was made in an engine, so that all of it is removed: written down before it is made, crossed out when it is gone.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -13,6 +13,7 @@ use tokio::sync::Mutex as Turns;
 use tokio::time::{Instant, sleep};
 
 use super::{Labels, reason};
+use crate::backend::ledger::{Ledger, Resource};
 
 /// How often a container that is not there yet is looked for again: its making may still be on its way.
 const LOOKS: u32 = 10;
@@ -38,10 +39,13 @@ pub(super) struct Kept {
 }
 
 /// All that was made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Made {
+    ledger: Arc<dyn Ledger>,
     /// The id of the run: what does not have its label is not ours.
     run: Arc<str>,
+    /// The address of the engine.
+    engine: OnceLock<Arc<str>>,
     /// Tells names apart that look the same.
     numbers: AtomicUsize,
     containers: Arc<Mutex<IndexSet<String>>>,
@@ -58,9 +62,25 @@ struct Network {
 }
 
 impl Made {
-    /// Nothing yet, for that run.
-    pub(super) fn of(run: Arc<str>) -> Self {
-        Self { run, ..Self::default() }
+    /// Nothing yet; what will be made stands in `ledger` first.
+    pub(super) fn new(ledger: Arc<dyn Ledger>, run: Arc<str>) -> Self {
+        Self {
+            ledger,
+            run,
+            engine: OnceLock::new(),
+            numbers: AtomicUsize::default(),
+            containers: Arc::default(),
+            network: Arc::default(),
+        }
+    }
+
+    /// The engine answers at this address.
+    pub(super) fn reached_at(&self, address: &str) {
+        self.engine.get_or_init(|| address.into());
+    }
+
+    fn engine(&self) -> Arc<str> {
+        self.engine.get().cloned().unwrap_or_default()
     }
 
     /// A number that nobody else has.
@@ -69,8 +89,12 @@ impl Made {
     }
 
     /// Writes a container down, before it is made.
-    pub(super) fn note(&self, name: &str) {
-        self.names().insert(name.to_owned());
+    pub(super) async fn note(&self, it: &Kept) -> Result<(), String> {
+        let keep = it.remove != Remove::Always;
+        let resource = Resource::Container { engine: self.engine(), name: it.name.as_str().into(), keep };
+        self.ledger.enter(resource).await?;
+        self.names().insert(it.name.clone());
+        Ok(())
     }
 
     /// Crosses a container out that the engine has refused to make.
@@ -96,6 +120,7 @@ impl Made {
                 labels: Some(labels.map()),
                 ..NetworkCreateRequest::default()
             };
+            self.ledger.enter(Resource::Network { engine: self.engine(), name: network.name.as_str().into() }).await?;
             network.users += 1;
             // Nobody else makes one of this name: it may be there from a stream that was given up.
             match docker.create_network(request).await {

@@ -4,6 +4,7 @@ mod container;
 mod engine;
 mod made;
 mod reason;
+mod sweep;
 mod way;
 
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use tokio::sync::{OnceCell, watch};
 use self::container::Wanted;
 pub use self::engine::Known;
 use self::made::{Kept, Made};
+pub use self::sweep::{Broom, Swept, Thing};
 use self::way::Way;
 use super::guard::{Far, Patience};
+use super::ledger::Ledger;
 use super::{Backend, Job, Orders, Place, Session, Task, Voice};
 use crate::event::Leak;
 
@@ -44,12 +47,14 @@ pub struct Labels {
     pub owner: Arc<str>,
     /// `dev.mstream.expires`: from then on nobody needs it any more.
     pub expires: Arc<str>,
+    /// `dev.mstream.folder`: the folder of the run, which says whether the run lives.
+    pub folder: Arc<str>,
 }
 
 impl DockerBackend {
-    /// Streams in containers of the engine that is found with what is `known`.
-    pub fn new(known: Known, labels: Labels, patience: Patience) -> Self {
-        let made = Made::of(Arc::clone(&labels.run));
+    /// Streams in containers of the engine that is found with what is `known`. What is made stands in `ledger` first.
+    pub fn new(known: Known, labels: Labels, patience: Patience, ledger: Arc<dyn Ledger>) -> Self {
+        let made = Made::new(ledger, Arc::clone(&labels.run));
         let shared = Shared { known, patience, labels, docker: OnceCell::new(), made };
         Self { shared: Arc::new(shared) }
     }
@@ -66,7 +71,12 @@ impl Drop for DockerBackend {
 
 impl Shared {
     async fn docker(&self) -> Result<&Docker, String> {
-        self.docker.get_or_try_init(|| engine::connect(&self.known, self.patience.connect)).await
+        let connect = || async {
+            let (docker, address) = engine::connect(&self.known, self.patience.connect).await?;
+            self.made.reached_at(&address);
+            Ok(docker)
+        };
+        self.docker.get_or_try_init(connect).await
     }
 }
 

@@ -45,7 +45,9 @@ pub(super) struct Process {
     pub(super) pid: u32,
     group: u32,
     session: u32,
-    zombie: bool,
+    /// When it was started, in ticks since the start of this machine: with the number, it names one process for ever.
+    pub(super) started: u64,
+    pub(super) zombie: bool,
 }
 
 /// Makes this process the one that orphans fall to.
@@ -203,7 +205,7 @@ fn strays(leaders: &BTreeSet<u32>) -> Vec<Process> {
 }
 
 /// The children of a process.
-fn children(pid: u32) -> Vec<u32> {
+pub(super) fn children(pid: u32) -> Vec<u32> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut found = Vec::new();
     for task in tasks.flatten() {
@@ -226,24 +228,25 @@ fn children_by_parent(pid: u32) -> Vec<u32> {
     pids.filter(|other| stat(*other).is_some_and(|fields| fields.1 == pid)).collect()
 }
 
-fn look(pid: u32) -> Option<Process> {
-    let (state, _, group, session) = stat(pid)?;
-    Some(Process { pid, group, session, zombie: matches!(state, b'Z' | b'X') })
+pub(super) fn look(pid: u32) -> Option<Process> {
+    let (state, _, group, session, started) = stat(pid)?;
+    Some(Process { pid, group, session, started, zombie: matches!(state, b'Z' | b'X') })
 }
 
-/// State, parent, group and session of a process.
-fn stat(pid: u32) -> Option<(u8, u32, u32, u32)> {
+/// State, parent, group, session and start of a process.
+fn stat(pid: u32) -> Option<(u8, u32, u32, u32, u64)> {
     let text = content(&format!("/proc/{pid}/stat"));
     // The name stands in parentheses and may hold anything, parentheses too.
     let rest = &text[memchr::memrchr(b')', &text)? + 1..];
     let mut fields = std::str::from_utf8(rest).ok()?.split_ascii_whitespace();
     let state = fields.next()?.bytes().next()?;
     let mut number = || fields.next()?.parse().ok();
-    Some((state, number()?, number()?, number()?))
+    let (parent, group, session) = (number()?, number()?, number()?);
+    Some((state, parent, group, session, fields.nth(15)?.parse().ok()?))
 }
 
 /// Whether the environment that a process was started with holds such an entry.
-fn carries(pid: u32, wanted: impl Fn(&[u8]) -> bool) -> bool {
+pub(super) fn carries(pid: u32, wanted: impl Fn(&[u8]) -> bool) -> bool {
     content(&format!("/proc/{pid}/environ")).split(|byte| *byte == 0).any(wanted)
 }
 

@@ -1,5 +1,6 @@
 //! Streams of this machine. Each step is a process in a session and a group of its own.
 
+mod cgroup;
 pub(super) mod copy;
 mod environment;
 mod kin;
@@ -7,13 +8,15 @@ mod launch;
 mod probe;
 mod process;
 mod pump;
+mod remove;
 mod spare;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
 use std::ffi::{CString, OsString};
 use std::fs::{DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -23,9 +26,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rustix::io::fcntl_dupfd_cloexec;
 use tokio::sync::watch;
 
+pub use self::cgroup::Cgroup;
 use self::environment::Environment;
 use self::kin::{COOKIE, Claim};
+pub use self::remove::remove_tree;
 use self::spare::Spares;
+pub use self::sweep::{Ended, end_cgroup, end_descendants, end_marked, marked, started};
 use super::{Backend, Job, Orders, Place, Session, Task, Voice};
 use crate::event::Leak;
 use crate::sys;
@@ -165,7 +171,7 @@ impl Local {
             leaks.extend(kin::describe(&process::remaining(&claim).await));
             process::exterminate(&claim).await;
         }
-        if let Err(error) = remove(&self.tmp) {
+        if let Err(error) = remove_tree(&self.tmp) {
             let command = format!("the folder {} could not be removed: {error}", self.tmp.display());
             leaks.push(Leak { pid: 0, command: command.into() });
         }
@@ -190,11 +196,4 @@ fn make_private(folder: &Path) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
     DirBuilder::new().mode(0o700).create(folder)
-}
-
-fn remove(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }

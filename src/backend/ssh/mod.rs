@@ -16,6 +16,8 @@ pub use askpass::{SOCKET as ASKPASS_SOCKET, ask};
 use self::login::Login;
 use self::master::Host;
 use super::guard::{Far, Line, Patience, Transport};
+use super::ledger::{Ledger, Resource};
+use super::local::remove_tree;
 use super::{Backend, Place, Session, Task};
 
 /// Opens streams on ssh hosts.
@@ -26,6 +28,7 @@ pub struct SshBackend {
     hosts: Mutex<Vec<Arc<Host>>>,
     /// Names the sockets.
     numbers: Arc<AtomicUsize>,
+    ledger: Arc<dyn Ledger>,
 }
 
 /// The way to one host.
@@ -33,9 +36,9 @@ struct Ssh(Arc<Host>);
 
 impl SshBackend {
     /// Streams whose connections have their sockets and logs in `folder`, which the backend makes, and removes with
-    /// what is in it.
-    pub fn new(folder: PathBuf, patience: Patience) -> Self {
-        Self { folder, patience, hosts: Mutex::default(), numbers: Arc::default() }
+    /// what is in it. The hosts stand in `ledger` before anything runs there.
+    pub fn new(folder: PathBuf, patience: Patience, ledger: Arc<dyn Ledger>) -> Self {
+        Self { folder, patience, hosts: Mutex::default(), numbers: Arc::default(), ledger }
     }
 
     /// The host of a login: one that is known, else a new one.
@@ -64,16 +67,18 @@ impl SshBackend {
 
 impl Drop for SshBackend {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = remove_tree(&self.folder);
     }
 }
 
 impl Backend for SshBackend {
     fn open(&self, place: Place) -> Task<Result<Arc<dyn Session>, String>> {
         let host = Login::of(&place, self.patience).and_then(|login| self.host(login));
-        let patience = self.patience;
+        let (patience, ledger) = (self.patience, Arc::clone(&self.ledger));
         Box::pin(async move {
             let host = host?;
+            let place_shown = host.login.shown.as_str().into();
+            ledger.enter(Resource::Remote { place: place_shown, lease: patience.lease.as_secs() }).await?;
             let opening = Far::open(Arc::new(Ssh(Arc::clone(&host))), place, patience);
             if host.login.is_address() {
                 return opening.await.map(|far| far.reached_at(Arc::clone(&host.login.host)));

@@ -289,7 +289,7 @@ fn measure_memory(it: &mut Trial) {
     it.fire();
     let mut peak = 0;
     while !it.over() {
-        peak = peak.max(crate::run::peak_memory(pid.parse().unwrap()));
+        peak = peak.max(crate::run::peak_memory(&pid));
         std::thread::sleep(Duration::from_millis(50));
     }
     it.memory = peak;
