@@ -99,7 +99,7 @@ mod tests {
             fs::File::create(at(name)).unwrap();
         }
         symlink(at("precious"), at("own/deep/link")).unwrap();
-        fs::set_permissions(at("own/deep/shut"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(at("own/deep/shut"), fs::Permissions::from_mode(0o0)).unwrap();
         remove_tree(&at("own")).unwrap();
         assert!(!at("own").exists() && at("precious/d").exists());
         remove_tree(&at("own")).unwrap();
