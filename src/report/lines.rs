@@ -110,6 +110,8 @@ fn boundary(text: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use Channel::{Stderr, Stdout};
 
@@ -183,5 +185,66 @@ mod tests {
         lines.write(WEB, b"web> ", b"llo\n", &mut out);
         lines.end((StepId(1), Stdout), b"db> ", &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), "db> tick\nweb! oops\nweb> hello\ndb> to\n");
+    }
+
+    /// What a step may print to fool whoever looks: escapes, controls in two forms, lines that look like those of
+    /// others, text that turns round, torn characters, long lines, anything.
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let known: [&[u8]; 12] = [
+            b"\x1b[2J\x1b[1;1H",
+            b"\x1b]0;title\x07",
+            b"\x9b31m",
+            "\u{9b}31m\u{85}".as_bytes(),
+            b"\nweb> forged",
+            b"\r",
+            b"\x0b\x0c\x08\x7f\0",
+            "\u{202e}\u{2066}\u{200b}\u{feff}".as_bytes(),
+            "\u{2028}\u{2029}\u{e0041}".as_bytes(),
+            "größe 日本 👩‍🚀".as_bytes(),
+            b"\n",
+            &[b'x'; LONGEST],
+        ];
+        let part = prop_oneof![
+            prop::sample::select(known.map(<[u8]>::to_vec).to_vec()),
+            prop::collection::vec(any::<u8>(), 0..20),
+            "[ -~]{0,20}".prop_map(String::into_bytes),
+        ];
+        prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    fn shown(chunks: &[&[u8]]) -> String {
+        let (mut lines, mut out) = (Lines::default(), Vec::new());
+        for chunk in chunks {
+            lines.write(WEB, b"web> ", chunk, &mut out);
+        }
+        lines.end(WEB, b"web> ", &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_every_line_is_harmless_and_says_whose_it_is(text in hostile()) {
+            let out = shown(&[&text]);
+            prop_assert!(out.is_empty() || out.ends_with('\n'));
+            for line in out.lines() {
+                prop_assert!(line.starts_with("web> "), "{line:?}");
+                let odd = |c: &char| {
+                    (c.is_control() && *c != '\t') || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+                };
+                prop_assert_eq!(line.chars().find(odd), None);
+            }
+            let ends = memchr::memchr_iter(b'\n', &text).count();
+            prop_assert!(out.lines().filter(|line| !line.ends_with(GOES_ON)).count() <= ends + 1);
+        }
+
+        #[test]
+        fn how_it_comes_changes_nothing(text in hostile(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+            // Where a line is too long, it is broken where the pieces happen to end.
+            prop_assume!(text.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST));
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).chain([0, text.len()]).collect();
+            cuts.sort_unstable();
+            let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
+            prop_assert_eq!(shown(&chunks), shown(&[&text]));
+        }
     }
 }
