@@ -65,7 +65,11 @@ fn find(root: &Path, which: &str) -> Result<Arc<str>, String> {
         std::fs::read_dir(&place).map_err(|error| format!("there are no runs in `{}`: {error}", place.display()));
     let names = entries?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut ids: Vec<String> = names.filter(|name| which == "last" || name.starts_with(which)).collect();
-    ids.sort_unstable();
+    // The lock is made with the run and never written. Of runs of one second the ids tell no order.
+    ids.sort_by_cached_key(|id| {
+        let began = place.join(id).join("lock").symlink_metadata().and_then(|lock| lock.modified());
+        (began.ok(), id.clone())
+    });
     match &ids[..] {
         [] => Err(format!("there is no run `{which}` in `{}`", place.display())),
         [only] => Ok(only.as_str().into()),

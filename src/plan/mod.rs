@@ -17,6 +17,7 @@ mod secrets;
 #[cfg(test)]
 pub(crate) mod sketch;
 mod statement;
+mod uses;
 mod values;
 
 use std::ops::Range;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use indexmap::IndexSet;
 
-use super::{Code, Expr, Plan, Probe};
+use super::uses::of_code;
+use super::{Expr, Plan, Probe};
 use crate::syntax::Value;
 
 impl Plan {
@@ -44,14 +45,6 @@ impl Plan {
                 Some((format!("the password of {}", stream.name).into(), password))
             })
         })
-    }
-}
-
-fn of_code(code: &Code, note: &mut impl FnMut(&Expr)) {
-    code.holes.iter().for_each(&mut *note);
-    if let Some(options) = &code.options {
-        options.env.iter().for_each(|(_, value)| note(value));
-        options.dir.iter().chain(&options.user).chain(&options.stdin).for_each(note);
     }
 }
 

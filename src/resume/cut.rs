@@ -233,10 +233,12 @@ impl<'a> Cut<'a> {
 
     /// Values that are needed and were not kept: a secret is in them, or their file is damaged.
     fn lost_values(&self, known: &Known) -> Vec<Refusal> {
+        let rest = self.plan.steps.ids().filter(|step| !self.is_taken(*step));
+        let used: IndexSet<ValueId> = rest.flat_map(|step| self.plan.values_of(step)).collect();
         let (mut secret, mut lost) = (Vec::new(), Vec::new());
         for (value, it) in self.plan.values.iter() {
             let made = self.story.ended.get(&it.step).is_some_and(|outcome| *outcome != Outcome::Skipped);
-            let needed = self.of_keys(value) || it.users.iter().any(|user| !self.is_taken(*user));
+            let needed = self.of_keys(value) || used.contains(&value);
             if self.is_taken(it.step) && made && needed && !known.values.contains_key(&value) {
                 let told = if self.story.secret.contains(&it.step) { &mut secret } else { &mut lost };
                 told.push(value);

@@ -128,6 +128,8 @@ struct Line {
     secret: bool,
     outcome: Option<String>,
     status: Option<i32>,
+    #[serde(default)]
+    out_of_memory: bool,
     signal: Option<i32>,
     not_started: Option<Arc<str>>,
     refused: Option<Arc<str>>,
@@ -205,7 +207,8 @@ impl Line {
 
     fn exit(&self) -> Option<Exit> {
         let of = |why: &Option<Arc<str>>, make: fn(Arc<str>) -> Exit| why.clone().map(make);
-        let number = self.status.map(Exit::Status).or(self.signal.map(Exit::Signal));
+        let status = if self.out_of_memory { Exit::OutOfMemory } else { Exit::Status };
+        let number = self.status.map(status).or(self.signal.map(Exit::Signal));
         number
             .or_else(|| of(&self.not_started, Exit::NotStarted))
             .or_else(|| of(&self.refused, Exit::Refused))

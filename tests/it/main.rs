@@ -13,6 +13,7 @@ mod faults;
 mod guardian;
 mod layers;
 mod markdown;
+mod resume;
 mod run;
 mod screen;
 mod secrets;
