@@ -18,7 +18,7 @@ use super::folder::Folder;
 use super::ledger::{Book, Entry, entries, resources};
 use super::{Console, FAULT, spacious};
 use crate::backend::ledger::Resource;
-use crate::backend::local::{Cgroup, end_cgroup, end_descendants, started};
+use crate::backend::local::{Cgroup, end_cgroup, end_descendants, let_leave, started};
 use crate::sys::{self, Signals, Target};
 
 /// The signals that are handed on.
@@ -128,7 +128,7 @@ impl Guarded {
     pub(super) fn wait(&mut self) -> Result<(), String> {
         let mut word = [0; 512];
         match self.alive.read(&mut word) {
-            Ok(0) => Err("the guardian of the run was killed before it began".to_owned()),
+            Ok(0) => Err("the guardian of the run did not answer: it was killed, or could not write".to_owned()),
             Ok(_) if word[0] == READY => Ok(()),
             Ok(count) => Err(String::from_utf8_lossy(&word[..count]).into_owned()),
             Err(error) => Err(format!("cannot hear the guardian: {error}")),
@@ -166,7 +166,8 @@ impl Guarded {
 
 impl Charge<'_> {
     fn watch(mut self, ready: PipeWriter) -> u8 {
-        self.prepare(&ready);
+        // Where it cannot be told that all is ready, the end of the pipe says that it is not.
+        let ready = self.prepare(ready).ok();
         let end = self.until_end();
         // Nobody is left who could hear it.
         drop(ready);
@@ -190,18 +191,19 @@ impl Charge<'_> {
     }
 
     /// Has everything ready, and says so. Meanwhile the coordinator prepares what it can.
-    fn prepare(&mut self, mut ready: &PipeWriter) {
+    fn prepare(&mut self, mut ready: PipeWriter) -> io::Result<PipeWriter> {
         let _ = setpgid(Pid::from_raw(self.pid.cast_signed()), Pid::from_raw(self.pid.cast_signed()));
         if let Err(error) = self.book.sync() {
             // With these words the coordinator makes nothing.
             let words =
                 format!("nothing is made that cannot be written down in `{}`: {error}", self.folder.path.display());
-            let _ = ready.write_all(words.as_bytes());
-            return;
+            ready.write_all(words.as_bytes())?;
+            return Ok(ready);
         }
         let group = self.cgroup.take();
         self.cgroup = group.filter(|group| group.make().is_ok() && entered(group, self.pid));
-        let _ = ready.write_all(&[READY]);
+        ready.write_all(&[READY])?;
+        Ok(ready)
     }
 
     /// Hands signals on until the coordinator has ended.
@@ -251,6 +253,7 @@ impl Charge<'_> {
 
     /// The end of a run that has cleaned up: what is there all the same has leaked.
     fn tidy(&self, code: u8) -> u8 {
+        let_leave(self.cgroup.as_ref());
         let mut found = end_descendants();
         if let Some(group) = &self.cgroup {
             let rest = end_cgroup(group);

@@ -31,7 +31,7 @@ use self::environment::Environment;
 use self::kin::{COOKIE, Claim};
 pub use self::remove::remove_tree;
 use self::spare::Spares;
-pub use self::sweep::{Ended, end_cgroup, end_descendants, end_marked, marked, started};
+pub use self::sweep::{Ended, end_cgroup, end_descendants, end_marked, let_leave, marked, started};
 use super::{Backend, Job, Orders, Place, Session, Task, Voice};
 use crate::event::Leak;
 use crate::sys;

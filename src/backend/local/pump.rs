@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::backend::{KEPT, Told, Voice};
+use crate::backend::{KEPT, Voice};
 use crate::event::Channel;
 use crate::sys;
 
@@ -77,7 +77,7 @@ impl Pump {
             if self.piece.is_some() {
                 let turn = voice.turn().await;
                 if let (Some(turn), Some(piece)) = (turn, self.piece.take()) {
-                    turn.tell(Told::Output(self.channel, piece));
+                    turn.print(self.channel, piece);
                 }
             }
             let more = match until {

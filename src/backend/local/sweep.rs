@@ -12,6 +12,8 @@ use crate::event::Leak;
 
 /// How long the kernel may take over those that were killed, in looks.
 const LOOKS: u32 = 2500;
+/// How long those who go by themselves may take, in looks.
+const LEAVING: u32 = 250;
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(2);
 /// A chain of processes that fork away is stopped after so many counts at the latest.
@@ -26,18 +28,26 @@ pub struct Ended {
     pub stayed: Vec<Leak>,
 }
 
+/// Gives those who go by themselves a moment: an `ssh` on the way to a host ends after the one that it served.
+pub fn let_leave(group: Option<&Cgroup>) {
+    let here = || descendants().into_iter().chain(group.into_iter().flat_map(members));
+    settle(&|| here().collect(), LEAVING);
+}
+
 /// Ends all descendants of this process.
 pub fn end_descendants() -> Ended {
-    end(&|| {
-        bury();
-        let mut found = kin::children(std::process::id());
-        let mut at = 0;
-        while at < found.len() {
-            found.extend(kin::children(found[at]));
-            at += 1;
-        }
-        found.into_iter().filter_map(kin::look).collect()
-    })
+    end(&descendants)
+}
+
+fn descendants() -> Vec<Process> {
+    bury();
+    let mut found = kin::children(std::process::id());
+    let mut at = 0;
+    while at < found.len() {
+        found.extend(kin::children(found[at]));
+        at += 1;
+    }
+    found.into_iter().filter_map(kin::look).collect()
 }
 
 /// Ends all processes that carry the mark of a run, and that were not there before it.
@@ -70,7 +80,7 @@ pub fn end_cgroup(group: &Cgroup) -> Ended {
     }
     let found = kin::describe(&members());
     if group.kill() {
-        settle(&members);
+        settle(&members, LOOKS);
     }
     // A kernel before 5.14 cannot do it at once.
     let rest = end(&members);
@@ -130,9 +140,9 @@ fn end(find: &dyn Fn() -> Vec<Process>) -> Ended {
     ended
 }
 
-/// Waits until nobody lives, for a bounded time.
-fn settle(find: &dyn Fn() -> Vec<Process>) {
-    for _ in 0..LOOKS {
+/// Waits until nobody lives, for so many looks at most.
+fn settle(find: &dyn Fn() -> Vec<Process>, looks: u32) {
+    for _ in 0..looks {
         bury();
         if find().iter().all(|it| it.zombie) {
             return;
