@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 
 use crate::code::Command;
 use crate::engine::{End, Stop};
@@ -111,6 +111,8 @@ pub struct Orders {
 pub struct Voice {
     step: StepId,
     channel: mpsc::Sender<(StepId, Told)>,
+    /// A permit for each piece of output that may be on its way. Who takes pieces gives the permits back.
+    room: Option<Arc<Semaphore>>,
 }
 
 /// What a step tells.
@@ -135,32 +137,53 @@ pub enum Told {
 impl Voice {
     /// The voice of `step` on `channel`.
     pub fn new(step: StepId, channel: mpsc::Sender<(StepId, Told)>) -> Self {
-        Self { step, channel }
+        Self { step, channel, room: None }
     }
 
-    /// Tells something; waits while the channel is full. A run that listens no more is no error.
+    /// The same, with so much room for output: who prints more than is taken waits, and nobody else does.
+    #[must_use]
+    pub fn within(self, room: Arc<Semaphore>) -> Self {
+        Self { room: Some(room), ..self }
+    }
+
+    /// Tells something other than output; waits while the channel is full. A run that listens no more is no error.
     pub async fn tell(&self, told: Told) {
         let _ = self.channel.send((self.step, told)).await;
     }
 
-    /// Waits until there is room to tell something. Nothing is lost where this is dropped half-way. `None`: the run
+    /// Tells of output, as soon as there is room for it.
+    pub async fn print(&self, channel: Channel, piece: Bytes) {
+        if let Some(turn) = self.turn().await {
+            turn.print(channel, piece);
+        }
+    }
+
+    /// Waits until there is room to tell of output. Nothing is lost where this is dropped half-way. `None`: the run
     /// listens no more.
     pub async fn turn(&self) -> Option<Turn<'_>> {
+        let room = match &self.room {
+            Some(room) => Some(room.acquire().await.ok()?),
+            None => None,
+        };
         let permit = self.channel.reserve().await.ok()?;
-        Some(Turn { step: self.step, permit })
+        Some(Turn { step: self.step, permit, room })
     }
 }
 
-/// Room to tell one thing.
+/// Room to tell of one piece of output.
 #[derive(Debug)]
 pub struct Turn<'a> {
     step: StepId,
     permit: mpsc::Permit<'a, (StepId, Told)>,
+    room: Option<SemaphorePermit<'a>>,
 }
 
 impl Turn<'_> {
-    /// Tells it, at once.
-    pub fn tell(self, told: Told) {
-        self.permit.send((self.step, told));
+    /// Tells of it, at once.
+    pub fn print(self, channel: Channel, piece: Bytes) {
+        if let Some(room) = self.room {
+            room.forget();
+        }
+        self.permit.send((self.step, Told::Output(channel, piece)));
     }
 }

@@ -231,7 +231,7 @@ impl Process {
             Channel::Stderr => &mut self.captured.stderr,
         };
         kept.extend_from_slice(line.as_bytes());
-        self.voice.tell(Told::Output(channel, Bytes::from(line))).await;
+        self.voice.print(channel, Bytes::from(line)).await;
     }
 }
 

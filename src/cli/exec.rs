@@ -36,14 +36,14 @@ use crate::backend::ssh::SshBackend;
 use crate::check::Checked;
 use crate::diagnostic::{Sources, visible};
 use crate::engine::{Limits, Past};
-use crate::event::{Ask, Record, Urgency, Verdict};
+use crate::event::{Ask, Urgency, Verdict};
 use crate::graph;
 use crate::plan::Plan;
 use crate::report::Style;
 use crate::report::jsonl::{Header, Jsonl, Printed};
 use crate::report::summary::Summary;
 use crate::report::variants::{Ran, table};
-use crate::run::{Home, Run, maskable, run};
+use crate::run::{Batch, Home, Run, maskable, run};
 use crate::syntax::{Value, parse_expression};
 use crate::sys::{self, Mortal};
 
@@ -62,8 +62,8 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 /// After so long nobody needs what a run has left in a container engine.
 const EXPIRY: Duration = Duration::from_hours(24);
 
-/// So many batches of records may wait to be written; then the run waits.
-const BATCHES: usize = 128;
+/// So many batches of records may wait to be written; then the run waits. Output waits before that.
+const BATCHES: usize = 4096;
 
 /// A run that is over waits for a reader of its progress until that takes nothing for so long.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -507,7 +507,7 @@ struct Writer {
 
 impl Writer {
     /// Takes records until there are no more.
-    fn write(&mut self, records: &Receiver<Vec<Record>>) {
+    fn write(&mut self, records: &Receiver<Batch>) {
         let began = now();
         let mut drawn = began;
         let mut quiet = 0;
@@ -527,7 +527,7 @@ impl Writer {
 
     /// Takes what there is. While much happens it looks now and then instead of being woken each time: a wake-up
     /// would cost the run more than everything else that it does for a step.
-    fn next(&mut self, records: &Receiver<Vec<Record>>, quiet: u32) -> Result<(), RecvTimeoutError> {
+    fn next(&mut self, records: &Receiver<Batch>, quiet: u32) -> Result<(), RecvTimeoutError> {
         let batch = match records.try_recv() {
             Ok(batch) => batch,
             Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
@@ -541,10 +541,10 @@ impl Writer {
                 records.recv_timeout(FRAME)?
             }
         };
-        for record in &batch {
+        for record in &batch.records {
             self.journal.record(record);
         }
-        for record in &batch {
+        for record in &batch.records {
             self.summary.record(record);
             self.view.record(record);
         }

@@ -7,13 +7,13 @@ use tokio::sync::mpsc;
 
 use super::begun::Begun;
 use super::resume::Earlier;
-use crate::event::{Ask, Record};
+use crate::event::Ask;
 use crate::plan::StepId;
-use crate::run::Recorder;
+use crate::run::{Batch, Recorder};
 
 /// The hand of one run.
 pub(super) struct Hand<'a> {
-    pub(super) records: SyncSender<Vec<Record>>,
+    pub(super) records: SyncSender<Batch>,
     pub(super) begun: Option<Begun>,
     pub(super) asks: mpsc::Sender<Ask>,
     /// What is to be done before the first step, where this run goes on with another one.
@@ -55,8 +55,8 @@ impl Recorder for Hand<'_> {
         })
     }
 
-    fn record(&mut self, records: Vec<Record>) {
+    fn record(&mut self, batch: Batch) {
         // The writer ends after this does; where it failed, the journal says so at the end.
-        let _ = self.records.send(records);
+        let _ = self.records.send(batch);
     }
 }

@@ -6,14 +6,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::gate::Gates;
 use super::mask::Masker;
 use super::probe::{Ready, Watch};
-use super::{Home, Recorder, files, job};
+use super::{Batch, Home, PIECES, Recorder, files, job};
 use crate::backend::{Backend, Job, Orders, Place, Session, Told, Voice};
 use crate::diagnostic::Sources;
 use crate::engine::{Action, End, Engine, Input, Limits, Past, Stop};
@@ -42,6 +42,9 @@ pub(super) struct Carrier<'a> {
     sequence: u64,
     /// Records that were not handed on yet: that is done while the processes that were started get going.
     unwritten: Vec<Record>,
+    /// How many pieces of output were taken for them.
+    pieces: usize,
+    room: Arc<Semaphore>,
     internal: bool,
     inputs: VecDeque<Input>,
     voices: mpsc::Sender<(StepId, Told)>,
@@ -124,6 +127,8 @@ impl<'a> Carrier<'a> {
             started: Instant::now(),
             sequence: 0,
             unwritten: Vec::new(),
+            pieces: 0,
+            room: Arc::new(Semaphore::new(PIECES)),
             internal: false,
             inputs: VecDeque::new(),
             voices,
@@ -297,7 +302,7 @@ impl<'a> Carrier<'a> {
     fn launch(&mut self, session: &Arc<dyn Session>, job: Job, watch: Option<Watch>) {
         let step = job.step;
         let (orders, listening) = watch::channel(Orders { stop: Stop::No, released: false });
-        let life = session.run(job, listening, Voice::new(step, self.voices.clone()));
+        let life = session.run(job, listening, Voice::new(step, self.voices.clone()).within(Arc::clone(&self.room)));
         let task = self.spawn(Owner::Run(step), async move {
             life.await;
             Done::Ran(step)
@@ -364,8 +369,13 @@ impl<'a> Carrier<'a> {
 
     /// Hands on what was recorded, in order.
     pub(super) fn flush(&mut self) {
-        if !self.unwritten.is_empty() {
-            self.record.record(std::mem::take(&mut self.unwritten));
+        if self.unwritten.is_empty() && self.pieces == 0 {
+            return;
+        }
+        let (records, pieces) = (std::mem::take(&mut self.unwritten), std::mem::take(&mut self.pieces));
+        let batch = Batch { records, pieces, room: Arc::clone(&self.room) };
+        if !batch.records.is_empty() {
+            self.record.record(batch);
         }
     }
 }

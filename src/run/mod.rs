@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use self::carry::{Carrier, Finished};
@@ -28,8 +28,12 @@ use crate::event::{Ask, Record, Verdict};
 use crate::plan::{Plan, StepId};
 use crate::syntax::Value;
 
-/// How much may be on its way from the steps to the loop. What is told beyond waits, and so do those who print.
+/// How much may be on its way from the steps to the loop.
 const ON_ITS_WAY: usize = 256;
+
+/// How many pieces of output may be on their way from the steps to those who write them down. Those who print more
+/// wait: so a flood holds up nobody else, and its memory is bounded.
+const PIECES: usize = 32;
 
 /// What a run is made of.
 pub struct Run<'a> {
@@ -73,7 +77,22 @@ pub trait Recorder {
     fn begins(&mut self, step: StepId) -> Result<(), String>;
 
     /// What has happened in one moment, in order.
-    fn record(&mut self, records: Vec<Record>);
+    fn record(&mut self, batch: Batch);
+}
+
+/// What has happened in one moment. While it lives, it takes the room of the output that it holds.
+#[derive(Debug)]
+pub struct Batch {
+    /// In order.
+    pub records: Vec<Record>,
+    pieces: usize,
+    room: Arc<Semaphore>,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.room.add_permits(self.pieces);
+    }
 }
 
 impl<F: FnMut(Vec<Record>)> Recorder for F {
@@ -81,8 +100,9 @@ impl<F: FnMut(Vec<Record>)> Recorder for F {
         Ok(())
     }
 
-    fn record(&mut self, records: Vec<Record>) {
-        self(records);
+    fn record(&mut self, batch: Batch) {
+        let mut batch = batch;
+        self(std::mem::take(&mut batch.records));
     }
 }
 

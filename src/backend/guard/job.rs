@@ -188,7 +188,7 @@ impl Life<'_> {
                 Turn::Ordered(given) => self.follow(given),
                 Turn::Heard(Heard::Output(channel, bytes)) => {
                     self.keep(channel, &bytes);
-                    self.voice.tell(Told::Output(channel, bytes)).await;
+                    self.voice.print(channel, bytes).await;
                 }
                 Turn::Heard(Heard::Frame(_, letter, words)) => self.said(letter, &words).await,
                 Turn::Heard(Heard::Gone(words)) => {

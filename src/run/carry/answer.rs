@@ -21,6 +21,7 @@ impl Carrier<'_> {
             Told::Staged => self.take(Input::Staged(step)),
             Told::Released(at) => self.let_go(step, Some(at)),
             Told::Output(channel, bytes) => {
+                self.pieces += 1;
                 let ready = self.watch(step).is_some_and(|watch| watch.reads(channel, &bytes));
                 if let Some(live) = self.live.get_mut(&step) {
                     live.printed[channel as usize] += bytes.len() as u64;
