@@ -13,6 +13,7 @@ mod disk;
 mod hosts;
 mod input;
 mod journal;
+mod kills;
 mod meetings;
 mod processes;
 mod table;

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use super::{Fault, Kind, Place};
 
 /// All faults, group by group.
-const GROUPS: [(&str, &[Fault]); 8] = [
+const GROUPS: [(&str, &[Fault]); 9] = [
     ("Processes of a step", super::processes::FAULTS),
     ("mstream itself", super::coordinator::FAULTS),
+    ("mstream itself is killed", super::kills::FAULTS),
     ("Hosts", super::hosts::FAULTS),
     ("Containers", super::containers::FAULTS),
     ("Meeting points and the order of things", super::meetings::FAULTS),
