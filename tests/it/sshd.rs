@@ -208,6 +208,12 @@ impl Drop for Sshd {
             assert!(began.elapsed() < BOUND, "sshd does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
+        if self.port == 22 {
+            // A connection that was cut keeps the other end alive for minutes.
+            let [a, b, c, theirs] = self.address.octets();
+            let ours = cable(Ipv4Addr::new(a, b, c, theirs - 1));
+            let _ = Command::new("ip").args(["link", "delete", &ours]).status();
+        }
     }
 }
 
@@ -283,13 +289,18 @@ fn accounts(folder: &Path) {
     }
 }
 
+/// What our end of a cable is called.
+fn cable(ours: Ipv4Addr) -> String {
+    format!("ms{}x{}", std::process::id(), ours.octets()[3])
+}
+
 /// Plugs the cable of a server that waits.
 fn connect(child: &mut Child, ours: Ipv4Addr, theirs: Ipv4Addr) {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
     let server = children(&child.id().to_string());
-    let name = format!("ms{}x{}", std::process::id(), ours.octets()[3]);
+    let name = cable(ours);
     let ip = |words: &[&str]| {
         let status = Command::new("ip").args(words).status().unwrap();
         assert!(status.success(), "ip {words:?}");
