@@ -1,0 +1,83 @@
+//! Writes down what happens, on a thread of its own.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::time::Duration;
+
+use crate::cli::journal::Journal;
+use crate::cli::view::{FRAME, View};
+use crate::report::summary::Summary;
+use crate::run::Batch;
+
+/// How often the writer looks for records while there are some.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// After so many looks in vain it waits to be woken.
+const QUIET: u32 = 5;
+
+/// Writes down what happens, on a thread of its own, so that no stream waits for a disk; what is shown has another
+/// thread, so that nothing waits for a terminal.
+pub(super) struct Writer {
+    pub(super) journal: Journal,
+    pub(super) summary: Summary,
+    pub(super) view: View,
+    /// Waits until what was taken over of an earlier run is on the disk: that is in the first batch.
+    pub(super) taken: Option<SyncSender<()>>,
+}
+
+impl Writer {
+    /// Takes records until there are no more.
+    pub(super) fn write(&mut self, records: &Receiver<Batch>) {
+        let began = now();
+        let mut drawn = began;
+        let mut quiet = 0;
+        loop {
+            match self.next(records, quiet) {
+                Ok(()) => quiet = 0,
+                Err(RecvTimeoutError::Timeout) => quiet += 1,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if drawn.elapsed() >= FRAME {
+                drawn = now();
+                self.view.frame(drawn - began);
+            }
+        }
+        self.view.end();
+    }
+
+    /// Takes what there is. While much happens it looks now and then instead of being woken each time: a wake-up
+    /// would cost the run more than everything else that it does for a step.
+    fn next(&mut self, records: &Receiver<Batch>, quiet: u32) -> Result<(), RecvTimeoutError> {
+        let batch = match records.try_recv() {
+            Ok(batch) => batch,
+            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) if quiet < QUIET => {
+                self.view.flush();
+                std::thread::park_timeout(LOOK);
+                return Err(RecvTimeoutError::Timeout);
+            }
+            Err(TryRecvError::Empty) => {
+                self.view.flush();
+                records.recv_timeout(FRAME)?
+            }
+        };
+        for record in &batch.records {
+            self.journal.record(record);
+        }
+        for record in &batch.records {
+            self.summary.record(record);
+            self.view.record(record);
+        }
+        if let Some(taken) = self.taken.take()
+            && self.journal.on_disk()
+        {
+            let _ = taken.send(());
+        }
+        self.journal.settle();
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the live view is drawn by the clock on the wall")]
+pub(super) fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
