@@ -221,6 +221,8 @@ beat() { kill -USR1 "$_W"; }
 
 listen() {
   trap : PIPE HUP
+  # Whoever ends what belongs to the run, on this host too, leaves those alone who clean up.
+  unset MSTREAM_RUN
   read -r _Q _l </proc/self/stat
   watch >/dev/null </dev/null 3<&- 5>&- 6>&- &
   _W=$!
@@ -230,7 +232,8 @@ listen() {
       *) printf '%s\n' "$_l";;
     esac
   done <&3
-  bye
+  # What the runner was about to start is found in the next round. It is gone when nobody reads any more.
+  while bye; echo exit; do sleep .2; done
   kill "$_W"
 }
 # In a pipe, bash would not say how a job has ended.

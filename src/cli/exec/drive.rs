@@ -26,7 +26,7 @@ use crate::cli::secrets::Secrets;
 use crate::engine::{Limits, Past};
 use crate::event::{Ask, Urgency, Verdict};
 use crate::run::{Home, Run, run};
-use crate::sys::{self};
+use crate::sys;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
