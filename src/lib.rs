@@ -12,6 +12,7 @@
 //! A module uses only what is below it; `tests/it/layers.rs` reads the `use` lines and holds the house:
 //!
 //! ```text
+//! 11  fuzzing              what holds whatever comes: for fuzzers and tests, no part of a run
 //! 10  cli                  files, terminal, environment, signals, exit codes: nothing else touches them
 //!  9  run │ report │ graph │ resume  neighbours; none knows another
 //!  8  backend              one trait; one file a backend
@@ -32,6 +33,8 @@ pub mod code;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod graph;
 pub mod params;
 pub mod plan;

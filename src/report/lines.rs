@@ -7,19 +7,19 @@ use crate::event::Channel;
 use crate::plan::StepId;
 
 /// A longer line is broken into pieces of this many bytes.
-const LONGEST: usize = 8192;
+pub(crate) const LONGEST: usize = 8192;
 /// Stands at the end of a piece whose line goes on.
-const GOES_ON: &str = "↩";
+pub(crate) const GOES_ON: &str = "↩";
 
 /// The lines that have begun and not ended, of every step that runs.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     open: IndexMap<(StepId, Channel), Vec<u8>>,
 }
 
 impl Lines {
     /// Appends every line of `chunk` that is complete, each with `prefix` before it, and keeps the rest.
-    pub(super) fn write(&mut self, from: (StepId, Channel), prefix: &[u8], chunk: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn write(&mut self, from: (StepId, Channel), prefix: &[u8], chunk: &[u8], out: &mut Vec<u8>) {
         let mut chunk = chunk;
         if let Some(open) = self.open.get_mut(&from).filter(|open| !open.is_empty()) {
             let end = memchr::memchr(b'\n', chunk);
@@ -39,7 +39,7 @@ impl Lines {
     }
 
     /// Appends the line that the step has not ended, if there is one: it will not go on.
-    pub(super) fn end(&mut self, from: (StepId, Channel), prefix: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn end(&mut self, from: (StepId, Channel), prefix: &[u8], out: &mut Vec<u8>) {
         if let Some(open) = self.open.swap_remove(&from).filter(|open| !open.is_empty()) {
             line(prefix, &open, out);
         }

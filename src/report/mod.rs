@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod book;
 pub mod jsonl;
-mod lines;
+pub(crate) mod lines;
 pub mod live;
 mod names;
 mod paint;

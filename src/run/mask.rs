@@ -1,7 +1,7 @@
 //! Secrets in what steps print and in what is said of them: replaced before anybody sees, writes or keeps it, in
 //! every form that a step is likely to give them, across the borders of chunks too.
 
-mod forms;
+pub(crate) mod forms;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +25,7 @@ pub fn maskable(value: &Value) -> bool {
 
 /// The secrets of a run, and the ends of chunks that may be the beginning of one.
 #[derive(Debug)]
-pub(super) struct Masker {
+pub(crate) struct Masker {
     search: Option<Search>,
     /// Secrets that are not masked, because they are too short.
     short: Vec<Vec<u8>>,
@@ -50,7 +50,7 @@ struct Search {
 }
 
 impl Masker {
-    pub(super) fn new(secrets: &IndexMap<Arc<str>, Value>) -> Self {
+    pub(crate) fn new(secrets: &IndexMap<Arc<str>, Value>) -> Self {
         let mut forms: Vec<Vec<u8>> = secrets.values().flat_map(|secret| forms::forms(&secret.to_bytes())).collect();
         forms.sort_unstable();
         forms.dedup();
@@ -60,7 +60,7 @@ impl Masker {
     }
 
     /// The chunk without secrets. Its end is held back while it may be the beginning of one.
-    pub(super) fn chunk(&mut self, step: StepId, channel: Channel, chunk: Bytes) -> Bytes {
+    pub(crate) fn chunk(&mut self, step: StepId, channel: Channel, chunk: Bytes) -> Bytes {
         let Some(search) = &self.search else { return chunk };
         let held = self.held.swap_remove(&(step, channel)).unwrap_or_default();
         let mut text = if held.text.is_empty() { chunk } else { [&held.text[..], &chunk].concat().into() };
@@ -75,7 +75,7 @@ impl Masker {
     }
 
     /// What was held back of a step that has ended: nothing follows any more.
-    pub(super) fn rest(&mut self, step: StepId, channel: Channel) -> Option<Bytes> {
+    pub(crate) fn rest(&mut self, step: StepId, channel: Channel) -> Option<Bytes> {
         let held = self.held.swap_remove(&(step, channel))?;
         let masked = self.search.as_ref().and_then(|search| search.masked(&held.text, held.covered, held.text.len()));
         Some(masked.map_or(held.text, |(masked, _)| masked).into())

@@ -7,7 +7,7 @@ mod carry;
 mod files;
 mod gate;
 mod job;
-mod mask;
+pub(crate) mod mask;
 mod probe;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ mod docker;
 mod engine;
 mod examples;
 mod faults;
+mod fuzz;
 mod guardian;
 mod layers;
 mod markdown;

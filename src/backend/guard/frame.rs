@@ -4,18 +4,18 @@ use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem::Finder;
 
 /// The longest that the guard says at once. What is longer is taken for output: the guard never says so much.
-const LONGEST: usize = 64 << 10;
+pub(crate) const LONGEST: usize = 64 << 10;
 
 /// Cuts a stream of bytes into output and frames.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     mark: Finder<'static>,
     waiting: BytesMut,
 }
 
 /// What comes next.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// A job printed this.
     Output(Bytes),
     /// The guard said this: a letter, and what stands behind it.
@@ -24,18 +24,18 @@ pub(super) enum Piece {
 
 impl Frames {
     /// Frames that begin with this nonce.
-    pub(super) fn new(nonce: &str) -> Self {
+    pub(crate) fn new(nonce: &str) -> Self {
         let mark = format!("\x1e{nonce} ");
         Self { mark: Finder::new(mark.as_bytes()).into_owned(), waiting: BytesMut::new() }
     }
 
     /// More bytes have come.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
     }
 
     /// What can be told of what has come so far.
-    pub(super) fn next(&mut self) -> Option<Piece> {
+    pub(crate) fn next(&mut self) -> Option<Piece> {
         let mark = self.mark.needle();
         let Some(at) = self.mark.find(&self.waiting) else {
             let kept = (1..mark.len()).rev().find(|length| self.waiting.ends_with(&mark[..*length]));
@@ -57,8 +57,13 @@ impl Frames {
     }
 
     /// What is left when nothing more comes.
-    pub(super) fn rest(&mut self) -> Option<Piece> {
+    pub(crate) fn rest(&mut self) -> Option<Piece> {
         self.output(self.waiting.len())
+    }
+
+    /// How many bytes nothing can be told of yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     fn output(&mut self, length: usize) -> Option<Piece> {

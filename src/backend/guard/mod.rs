@@ -5,13 +5,13 @@
 //! lost line is never taken for a status. When a line ends, or no sign of life comes for the time of a lease, its guard
 //! ends all that it has started.
 
-mod frame;
+pub(crate) mod frame;
 mod job;
 mod line;
 mod order;
 #[cfg(test)]
 mod tests;
-mod transfer;
+pub(crate) mod transfer;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

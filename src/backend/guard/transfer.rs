@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -191,7 +191,7 @@ fn pack(from: &Path, name: &str, to: File) -> io::Result<()> {
 /// Unpacks into a fresh folder, and says where what stands at the top of the archive now is: under `name`. What
 /// would leave the folder, and what is neither file, folder nor link, is refused. Nothing that comes from elsewhere runs as
 /// somebody else: those bits stay there.
-fn unpack(from: File, into: &Path, name: &OsStr) -> io::Result<PathBuf> {
+pub(crate) fn unpack(from: impl Read, into: &Path, name: &OsStr) -> io::Result<PathBuf> {
     let mut archive = Archive::new(from);
     archive.set_preserve_permissions(true);
     archive.set_mask(SPECIAL);

@@ -16,7 +16,7 @@ const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const FOR_URLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Every form of a secret, each once. Line ends around it are no part of it.
-pub(super) fn forms(secret: &[u8]) -> BTreeSet<Vec<u8>> {
+pub(crate) fn forms(secret: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut all = BTreeSet::new();
     let whole = trimmed(secret);
     for part in std::iter::once(whole).chain(lines(secret)).filter(|part| is_long(part)) {
