@@ -119,7 +119,8 @@ fn is_odd(character: char) -> bool {
 /// The first line, visible, in at most `width` columns.
 pub fn shorten(text: &str, width: usize) -> String {
     let mut lines = text.lines();
-    let first = self::text(lines.next().unwrap_or_default());
+    // How many columns a tab takes depends on where it stands.
+    let first = self::text(lines.next().unwrap_or_default()).replace('\t', " ");
     if first.width() <= width { first } else { fit(&first, width) }
 }
 
@@ -130,12 +131,16 @@ pub fn fit(text: &str, width: usize) -> String {
     }
     let mut room = width.saturating_sub(1);
     let kept = text.chars().take_while(|character| {
-        let wide = character.width().unwrap_or(0);
+        let wide = character.width().unwrap_or(1);
         let fits = wide <= room;
         room = room.saturating_sub(wide);
         fits
     });
-    kept.chain((width > 0).then_some('…')).collect()
+    let mut kept: String = kept.collect();
+    // Together, characters may be wider than each of them: some are drawn as emoji because of what follows.
+    while kept.width() >= width && kept.pop().is_some() {}
+    kept.extend((width > 0).then_some('…'));
+    kept
 }
 
 /// `text` with blanks up to `width` columns.
@@ -205,5 +210,7 @@ mod tests {
         assert_eq!(all.map(|(text, width)| fit(text, width)), ["short", "exactly it", "too lon…", "日本語…", ""]);
         assert_eq!(shorten("first\nsecond", 20), "first");
         assert_eq!(shorten("a\u{1b}[31mb\n", 20), "a^[[31mb");
+        assert_eq!(shorten("a\tb\tc\td", 5), "a b …");
+        assert_eq!(fit("☁\u{fe0f}☁\u{fe0f}☁\u{fe0f}", 4), "☁\u{fe0f}☁…");
     }
 }

@@ -187,9 +187,10 @@ pub fn guard(bytes: &[u8]) {
             Piece::Frame(letter, words) => {
                 let frame = rest.strip_prefix(mark.as_bytes()).expect("a frame begins with the mark");
                 let end = memchr::memchr(b'\n', frame).expect("a frame ends");
-                let body = frame[..end].trim_ascii();
+                let body = &frame[..end];
                 assert!(end <= frame::LONGEST + super::MOST, "a frame of {end} bytes");
-                assert!(body.ends_with(&words) && (body.first() == Some(&letter) || letter.is_ascii_whitespace()));
+                assert_eq!(body.first().unwrap_or(&b' '), &letter);
+                assert!(body.trim_ascii_end().ends_with(&words), "{body:?} is heard as {words:?}");
                 &frame[end + 1..]
             }
         };

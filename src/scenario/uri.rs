@@ -78,8 +78,8 @@ impl<'a> Uri<'a> {
             match piece {
                 Piece::Literal(literal) => {
                     exact &= sources.text(span) == &**literal;
-                    // No URI has the character that stands for a hole.
-                    it.text.push_str(&literal.replace(HOLE, "\u{fffd}"));
+                    // No URI has the character that stands for a hole; what stands for it is as long, so that places stay.
+                    it.text.push_str(&literal.replace(HOLE, "\u{1}"));
                 }
                 Piece::Hole(expr, _) => {
                     it.text.push(HOLE);
