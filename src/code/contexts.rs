@@ -149,6 +149,7 @@ fn in_a_shell_a_hole_is_refused_where_no_reference_is_safe() {
             ("[[ ${{x}} -eq 1 ]]", "MS304 3 in a comparison of numbers in `[[ ]]`"),
             ("[[ a && $b -lt \"${{x}}\" ]]", "MS304 16 in a comparison of numbers in `[[ ]]`"),
             ("[[ ( ${{x}} -eq 1 ) ]]", "MS304 5 in a comparison of numbers in `[[ ]]`"),
+            ("[[ `f ${{x}}` -eq 1 ]]", "MS304 6 between backticks"),
             ("[[ -v ${{x}} ]]", "MS304 6 in a subscript"),
             ("[[ ${{x}} == a* ]] && [ ${{y}} -eq 1 ]", r#"[[ "$MS_1" == a* ]] && [ "$MS_2" -eq 1 ]"#),
             ("a[${{x}}]=1; b=([${{y}}]=2)", "MS304 2 in a subscript; MS304 17 in a subscript"),

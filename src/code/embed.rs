@@ -69,6 +69,8 @@ fn fill(mut reader: impl Quoting, text: &Text) -> Result<Arc<str>, Vec<Diagnosti
         return Ok(code.into());
     }
     wrong.sort_by_key(|(number, _)| *number);
+    // One that is refused where it stands may be regretted as well: the first reason is enough.
+    wrong.dedup_by_key(|(number, _)| *number);
     Err(wrong.into_iter().map(|(number, reason)| reason.diagnostic(holes[number - 1])).collect())
 }
 
