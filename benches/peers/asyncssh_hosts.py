@@ -1,4 +1,4 @@
-"""Commands on every host of the file `hosts`: PORT-LESS, the configuration says how to get there."""
+"""Commands on every host of the file `hosts`: the configuration says how to get there."""
 
 import asyncio
 import sys
@@ -16,8 +16,8 @@ async def host(name, commands, barrier):
 
 async def main():
     names = open("hosts").read().split()
-    barrier = asyncio.Barrier(len(names)) if sys.argv[3] == "yes" else None
-    await asyncio.gather(*(host(name, int(sys.argv[2]), barrier) for name in names))
+    barrier = asyncio.Barrier(len(names)) if sys.argv[2] == "yes" else None
+    await asyncio.gather(*(host(name, int(sys.argv[1]), barrier) for name in names))
 
 
 asyncio.run(main())

@@ -6,14 +6,14 @@ import threading
 from fabric import Config, Connection
 
 names = open("hosts").read().split()
-barrier = threading.Barrier(len(names)) if sys.argv[3] == "yes" else None
+barrier = threading.Barrier(len(names)) if sys.argv[2] == "yes" else None
 failed = []
 
 
 def host(name):
     try:
         with Connection(name, config=Config(runtime_ssh_path="config")) as connection:
-            for _ in range(int(sys.argv[2])):
+            for _ in range(int(sys.argv[1])):
                 connection.run("uname -n", hide=True)
                 if barrier:
                     barrier.wait()

@@ -18,7 +18,7 @@ hosts = [
     HostConfig(port=int(field(name, "Port")), user="tester", private_key=field(name, "IdentityFile")) for name in names
 ]
 client = ParallelSSHClient(names, host_config=hosts, pool_size=len(names))
-for _ in range(int(sys.argv[2])):
+for _ in range(int(sys.argv[1])):
     output = client.run_command("uname -n")
     client.join(output, consume_output=True)
     assert all(it.exit_code == 0 for it in output), [(it.exit_code, it.exception) for it in output]
