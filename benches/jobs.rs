@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use self::measure::{from_debian, installed, kib, line, median, mstream, peak_memory, peak_of, timed, write};
+use self::measure::{from_debian, installed, kib, line, median, mstream, peak_memory, peak_of, timed, turns, write};
 
 mod measure;
 
@@ -80,20 +80,25 @@ fn start_up(folder: &Path) {
     println!("start-up (median of 20), beside `just`");
     write(folder, "empty.ms", "scenario \"empty\"\n");
     write(folder, "justfile", "empty:\n");
-    let version = median(20, || timed(&mut mstream(folder, &["--version"])));
-    let empty = median(20, || timed(&mut mstream(folder, &["exec", "empty.ms"])));
-    if neighbour("just").is_some() {
-        let just = |words: &[&str]| median(20, || timed(neighbour("just").unwrap().args(words).current_dir(folder)));
-        let (just_version, just_empty) = (just(&["--version"]), just(&["empty"]));
-        line("just --version", just_version, just_version, "");
-        line("mstream --version", version, just_version, "");
-        line("just empty", just_empty, just_empty, "");
-        line("mstream exec empty.ms", empty, just_empty, "");
-    } else {
+    let ours = |words: &[&str]| timed(&mut mstream(folder, words));
+    if neighbour("just").is_none() {
         println!("  just is not installed: no ratio");
-        line("mstream --version", version, version, "");
-        line("mstream exec empty.ms", empty, version, "");
+        let taken = turns(20, 2, |at| ours([&["--version"][..], &["exec", "empty.ms"]][at]));
+        line("mstream --version", taken[0], taken[0], "");
+        line("mstream exec empty.ms", taken[1], taken[0], "");
+        return;
     }
+    let just = |word: &str| timed(neighbour("just").unwrap().arg(word).current_dir(folder));
+    let taken = turns(20, 4, |at| match at {
+        0 => just("--version"),
+        1 => ours(&["--version"]),
+        2 => just("empty"),
+        _ => ours(&["exec", "empty.ms"]),
+    });
+    line("just --version", taken[0], taken[0], "");
+    line("mstream --version", taken[1], taken[0], "");
+    line("just empty", taken[2], taken[2], "");
+    line("mstream exec empty.ms", taken[3], taken[2], "");
 }
 
 /// J1: 1,000 trivial steps one after the other.
@@ -111,14 +116,15 @@ fn steps(folder: &Path) {
     let began = Instant::now();
     bare(100);
     let warm = began.elapsed();
-    let (mut bares, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..5 {
+    let taken = turns(5, 2, |at| {
+        if at > 0 {
+            return timed(&mut mstream(folder, &["exec", "steps.ms"]));
+        }
         let began = Instant::now();
         bare(COUNT);
-        bares.push(began.elapsed());
-        ours.push(timed(&mut mstream(folder, &["exec", "steps.ms"])));
-    }
-    let [limit, ours] = [bares, ours].map(|mut taken| median(5, || taken.pop().unwrap()));
+        began.elapsed()
+    });
+    let (limit, ours) = (taken[0], taken[1]);
     line(
         "bare loop",
         limit,
@@ -242,19 +248,18 @@ fn flood(folder: &Path) {
         (began.elapsed(), total, peak)
     };
     let through = format!("{{ {print}; }} | cat >&2");
-    let mut taken = [(); 3].map(|()| Vec::new());
     let mut peaks = [0; 2];
-    // In turns, so that all have the same load.
-    for _ in 0..5 {
-        taken[0].push(sink(Command::new("sh").args(["-c", &through]).current_dir(folder)).0);
-        for (at, scenario) in ["flood.ms", "secret.ms"].into_iter().enumerate() {
-            let (wall, total, most) = sink(mstream(folder, &["exec", scenario]).env("BENCH_TOKEN", "kX93-mQ71-vT55"));
-            assert!(total > size as u64);
-            peaks[at] = peaks[at].max(most);
-            taken[at + 1].push(wall);
-        }
-    }
-    let [limit, plain, masked] = taken.map(|mut taken| median(5, || taken.pop().unwrap()));
+    let taken = turns(5, 3, |at| {
+        let Some(at) = at.checked_sub(1) else {
+            return sink(Command::new("sh").args(["-c", &through]).current_dir(folder)).0;
+        };
+        let scenario = ["flood.ms", "secret.ms"][at];
+        let (wall, total, most) = sink(mstream(folder, &["exec", scenario]).env("BENCH_TOKEN", "kX93-mQ71-vT55"));
+        assert!(total > size as u64);
+        peaks[at] = peaks[at].max(most);
+        wall
+    });
+    let (limit, plain, masked) = (taken[0], taken[1], taken[2]);
     line("cat through a pipe", limit, limit, "");
     line("mstream, with prefixes", plain, limit, &format!("   peak {:.1} MB", kib(peaks[0])));
     line("mstream, masking a secret", masked, limit, &format!("   peak {:.1} MB", kib(peaks[1])));

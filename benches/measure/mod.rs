@@ -51,6 +51,17 @@ pub(crate) fn median(runs: usize, mut run: impl FnMut() -> Duration) -> Duration
     all[runs / 2]
 }
 
+/// The medians of several things that take turns, so that all of them have the same load.
+pub(crate) fn turns(runs: usize, count: usize, mut run: impl FnMut(usize) -> Duration) -> Vec<Duration> {
+    let mut taken = vec![Vec::new(); count];
+    for _ in 0..runs {
+        for (at, taken) in taken.iter_mut().enumerate() {
+            taken.push(run(at));
+        }
+    }
+    taken.into_iter().map(|mut taken| median(runs, || taken.pop().unwrap())).collect()
+}
+
 pub(crate) fn mstream(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
     command.args(words).current_dir(folder);
