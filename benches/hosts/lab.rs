@@ -134,7 +134,7 @@ impl<'a> Lab<'a> {
         }
         let memory = kib(peak_of(&mut mstream(self.folder, &["exec", "hosts.ms"])));
         row.goal("", memory, 40.0, " MB");
-        self.rest(&mut row, "asyncssh", [limit, theirs.wall], of_commands(self, commands), commands);
+        self.rest(&mut row, ("asyncssh", [limit, theirs.wall]), of_commands(self, commands), commands);
         table.push(row);
     }
 
@@ -148,7 +148,7 @@ impl<'a> Lab<'a> {
             format!("one live remote `sh` a host, no barriers, {}", shown(&limit)),
         );
         row.goal("", ratio(&ours.wall, &limit), 1.3, "x");
-        self.rest(&mut row, "asyncssh, asyncio.Barrier", [limit, theirs.wall], of_barriers(self, rounds), rounds);
+        self.rest(&mut row, ("asyncssh, asyncio.Barrier", [limit, theirs.wall]), of_barriers(self, rounds), rounds);
         table.push(row);
     }
 
@@ -174,8 +174,7 @@ impl<'a> Lab<'a> {
     fn rest(
         &self,
         row: &mut Row,
-        quickest: &str,
-        [limit, quick]: [Vec<Duration>; 2],
+        (quickest, [limit, quick]): (&str, [Vec<Duration>; 2]),
         peers: Vec<(&str, Command)>,
         commands: usize,
     ) {
