@@ -107,7 +107,7 @@ fn who_waits_for_a_reader_of_events_can_be_ended() {
     let mut run = Unread::start(&["--format", "jsonl"]);
     run.finish();
     // After the run nothing is at stake any more; from a second later on a signal just ends mstream.
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_secs(6));
     assert!(run.child.try_wait().unwrap().is_none(), "it waits for its reader");
     assert!(Command::new("kill").args(["-s", "INT", &run.child.id().to_string()]).status().unwrap().success());
     assert_eq!(run.child.wait().unwrap().signal(), Some(2));

@@ -10,7 +10,7 @@ use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use indexmap::IndexSet;
 use tokio::sync::Mutex as Turns;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Labels, reason};
 use crate::backend::ledger::{Ledger, Resource};
@@ -188,12 +188,15 @@ impl Made {
 async fn remove(docker: &Docker, name: &str, run: &str) -> Result<(), String> {
     let (mut looks, limit) = (LOOKS, Instant::now() + RETURN);
     loop {
-        match removed(docker, name, run).await {
+        let Ok(gone) = timeout(RETURN, removed(docker, name, run)).await else {
+            return Err(format!("the container {name} could not be removed: the engine does not answer"));
+        };
+        match gone {
             Ok(()) => return Ok(()),
             Err(error) if reason::is_missing(&error) && looks == 0 => return Ok(()),
             Err(error) if reason::is_missing(&error) => looks -= 1,
-            // Somebody else is removing it.
-            Err(error) if reason::of(&error).contains("already in progress") => {}
+            // Somebody else is removing it; an engine has been seen to say so for ever.
+            Err(error) if reason::of(&error).contains("already in progress") && Instant::now() <= limit => {}
             Err(error) if reason::is_answer(&error) || Instant::now() > limit => {
                 return Err(format!("the container {name} could not be removed: {}", reason::of(&error)));
             }
@@ -220,7 +223,8 @@ fn is_of(found: &ContainerInspectResponse, run: &str) -> bool {
 
 async fn remove_network(docker: &Docker, name: &str) {
     for _ in 0..LOOKS {
-        match docker.remove_network(name).await {
+        let Ok(gone) = timeout(RETURN, docker.remove_network(name)).await else { return };
+        match gone {
             // It is being made still, or a container is only just leaving it.
             Err(error) if reason::is_missing(&error) || reason::of(&error).contains("active endpoints") => {
                 sleep(PAUSE).await;

@@ -311,9 +311,9 @@ async fn what_a_job_leaves_behind_is_named_and_killed() {
 async fn a_stop_reaches_the_whole_tree() {
     in_every_shell(|shell| async move {
         let stream = Stream::open(shell, 30).await;
-        let mut running = stream.start(Job { watched: true, ..sh("sleep 73 & trap 'echo told; kill $!; exit 3' INT; wait") });
+        let mut running = stream.start(Job { watched: true, ..sh("sleep 73 & trap 'echo told; kill $!; exit 3' INT; echo up; wait") });
         assert_eq!(running.next().await, Told::Started);
-        sleep(Duration::from_millis(200)).await;
+        assert_eq!(running.next().await, Told::Output(Channel::Stdout, "up\n".into()));
         running.stop(Stop::Gently(libc::SIGINT));
         let said = running.end().await;
         assert_eq!((said.exit(), said.text().as_str()), (Exit::Status(3), "told\n"), "{}", stream.shell);
