@@ -300,6 +300,8 @@ impl Charge<'_> {
             Console::progress(&format!("  try again: mstream clean {}\n", self.folder.id));
         }
         Console::progress(&format!("journal: {}\n", shown(&self.folder.path)));
+        let (run, scenario) = (&self.folder.id, self.scenario.display());
+        Console::progress(&format!("to go on, with the same options: mstream exec --resume {run} {scenario}\n"));
         code
     }
 }
