@@ -233,6 +233,19 @@ fn after_both_were_killed_clean_ends_what_is_left_and_nothing_else() {
 }
 
 #[test]
+fn a_guardian_whose_parent_never_asks_how_it_ended_is_dead_all_the_same() {
+    let long = length(45);
+    let run = Watched::start(&escapers(&long));
+    kill("STOP", &[&run.guardian()]);
+    kill("KILL", &[&run.coordinator(), &run.guardian()]);
+    let stat = format!("/proc/{}/stat", run.guardian());
+    eventually("it is a zombie", || std::fs::read_to_string(&stat).unwrap().contains(") Z "));
+    let cleaned = run.clean(&[&run.id()]);
+    assert_eq!(cleaned.status.code(), Some(0), "{}", String::from_utf8_lossy(&cleaned.stderr));
+    assert_eq!((alive(&format!("sleep {long}")), run.left()), (Vec::new(), Vec::new()));
+}
+
+#[test]
 fn clean_that_is_killed_half_way_can_be_done_again() {
     let long = length(40);
     let mut run = Watched::prepared(MASKED, &escapers(&long));

@@ -105,9 +105,10 @@ fn members(group: &Cgroup) -> Vec<Process> {
     group.members().into_iter().filter_map(kin::look).collect()
 }
 
-/// When a process was started, in ticks since the start of this machine; `None`: there is no such process.
+/// When a process was started, in ticks since the start of this machine; `None`: there is no such process, or it has
+/// ended and nobody has asked how.
 pub fn started(pid: u32) -> Option<u64> {
-    kin::look(pid).map(|process| process.started)
+    kin::look(pid).filter(|process| !process.zombie).map(|process| process.started)
 }
 
 /// Stops all who are found until a count finds nobody new, kills them, and begins again until nobody is found at all.
@@ -155,7 +156,7 @@ fn settle(find: &dyn Fn() -> Vec<Process>, looks: u32) {
 fn send(pid: u32, started: u64, signal: Signal) {
     let Some(id) = Pid::from_raw(pid.cast_signed()) else { return };
     let Ok(process) = pidfd_open(id, PidfdFlags::empty()) else { return };
-    if self::started(pid) == Some(started) {
+    if kin::look(pid).is_some_and(|it| it.started == started) {
         let _ = pidfd_send_signal(process, signal);
     }
 }
