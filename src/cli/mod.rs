@@ -27,6 +27,7 @@ mod view;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -188,6 +189,11 @@ fn no_thread(error: &std::io::Error) -> String {
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 fn here() -> Result<PathBuf, String> {
     std::env::current_dir().map_err(|error| format!("there is no current folder: {error}"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "what people see and what the disk gets goes by the clock on the wall")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Where results and progress go, and whether they may be coloured.

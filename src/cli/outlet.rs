@@ -1,5 +1,5 @@
-//! Where a run shows itself: stdout or stderr, written by a thread of its own, so that a reader who stops reading
-//! stops nothing else. How much may wait here is bounded by those who put it here.
+//! Where a run shows itself: stdout or stderr. While it goes on that has a thread of its own, so that a reader who stops
+//! reading stops nothing else. How much may wait here is bounded by those who put it here.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,19 +8,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// So many buffers are kept to be used again.
 const SPARE: usize = 4;
 
+/// A pipe that has room has it for so much: nobody waits who writes no more at once.
+const ROOM: usize = 4096;
+
 /// The way to one reader.
 pub(super) struct Outlet {
     shared: Arc<Shared>,
+    /// Whether a thread writes. Where nothing goes on, who waits for the reader writes.
+    threaded: bool,
 }
 
-#[derive(Default)]
 struct Shared {
+    descriptor: Box<dyn AsFd + Send + Sync>,
     /// How many bytes were put here and not taken by the reader.
     behind: AtomicUsize,
     state: Mutex<State>,
@@ -40,22 +45,34 @@ struct State {
 }
 
 impl Outlet {
-    /// To whoever reads stdout. The error: there is no room for its thread.
-    pub(super) fn stdout() -> io::Result<Self> {
+    /// To whoever reads stdout.
+    pub(super) fn stdout() -> Self {
         Self::to(std::io::stdout())
     }
 
     /// To whoever reads stderr.
-    pub(super) fn stderr() -> io::Result<Self> {
+    pub(super) fn stderr() -> Self {
         Self::to(std::io::stderr())
     }
 
-    fn to(descriptor: impl AsFd + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::<Shared>::default();
-        let its = Arc::clone(&shared);
+    fn to(descriptor: impl AsFd + Send + Sync + 'static) -> Self {
+        let shared = Shared {
+            descriptor: Box::new(descriptor),
+            behind: AtomicUsize::default(),
+            state: Mutex::default(),
+            more: Condvar::default(),
+            taken: Condvar::default(),
+        };
+        Self { shared: Arc::new(shared), threaded: false }
+    }
+
+    /// With a thread from now on. The error: there is no room for it.
+    pub(super) fn threaded(mut self) -> io::Result<Self> {
+        let its = Arc::clone(&self.shared);
         // Nobody waits for this thread: while its reader takes nothing, it cannot end.
-        std::thread::Builder::new().spawn(move || its.carry(&descriptor))?;
-        Ok(Self { shared })
+        std::thread::Builder::new().spawn(move || its.carry())?;
+        self.threaded = true;
+        Ok(self)
     }
 
     /// How many bytes wait for the reader.
@@ -79,11 +96,17 @@ impl Outlet {
     /// Hands on a text. Never waits.
     pub(super) fn say(&self, text: &str) {
         self.put(&mut text.as_bytes().to_vec());
+        if !self.threaded {
+            self.wait(0, Duration::ZERO);
+        }
     }
 
     /// Waits until no more than `most` bytes wait for the reader: `false` where it takes nothing for as long as
     /// `patience`.
     pub(super) fn wait(&self, most: usize, patience: Duration) -> bool {
+        if !self.threaded {
+            return self.shared.write_out(patience);
+        }
         let mut state = self.shared.lock();
         while self.behind() > most {
             let written = state.written;
@@ -110,20 +133,40 @@ impl Shared {
     }
 
     /// Writes what comes until it is over.
-    fn carry(&self, descriptor: &impl AsFd) {
-        while let Some(mut bytes) = self.next() {
+    fn carry(&self) {
+        while let Some(bytes) = self.next() {
             // Whoever reads may have gone: that is no error, and stops nothing.
-            let _ = write(descriptor, &bytes);
-            self.behind.fetch_sub(bytes.len(), Ordering::Relaxed);
-            bytes.clear();
-            let mut state = self.lock();
-            state.written += 1;
-            if state.spare.len() < SPARE {
-                state.spare.push(bytes);
-            }
-            drop(state);
-            self.taken.notify_all();
+            let _ = write(&self.descriptor, &bytes, None);
+            self.written(bytes);
         }
+    }
+
+    /// Writes what waits: `false` where the reader takes nothing for as long as `patience`.
+    fn write_out(&self, patience: Duration) -> bool {
+        loop {
+            let Some(mut bytes) = self.lock().waiting.pop_front() else { return true };
+            if let Err(rest) = write(&self.descriptor, &bytes, Some(patience)) {
+                let gone = bytes.len() - rest;
+                self.behind.fetch_sub(gone, Ordering::Relaxed);
+                bytes.drain(..gone);
+                self.lock().waiting.push_front(bytes);
+                return false;
+            }
+            self.written(bytes);
+        }
+    }
+
+    /// These bytes were written or thrown away.
+    fn written(&self, mut bytes: Vec<u8>) {
+        self.behind.fetch_sub(bytes.len(), Ordering::Relaxed);
+        bytes.clear();
+        let mut state = self.lock();
+        state.written += 1;
+        if state.spare.len() < SPARE {
+            state.spare.push(bytes);
+        }
+        drop(state);
+        self.taken.notify_all();
     }
 
     fn next(&self) -> Option<Vec<u8>> {
@@ -133,20 +176,45 @@ impl Shared {
     }
 }
 
-/// Writes all of it, also where somebody who shares the descriptor made it one that does not block.
-fn write(descriptor: &impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
+/// Writes all of it, also where somebody who shares the descriptor made it one that does not block. The error: so many
+/// bytes are left, of which the reader has taken nothing for as long as `patience`.
+fn write(descriptor: &impl AsFd, bytes: &[u8], patience: Option<Duration>) -> Result<(), usize> {
     let mut rest = bytes;
+    let mut room = patience.is_none();
     while !rest.is_empty() {
-        match rustix::io::write(descriptor, rest) {
-            Ok(length) => rest = &rest[length..],
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                poll(&mut [PollFd::new(descriptor, PollFlags::OUT)], None)?;
+        if !room {
+            room = match wait_for(descriptor, patience) {
+                Ok(room) => room,
+                // Whoever reads may have gone: that is no error, and stops nothing.
+                Err(_) => return Ok(()),
+            };
+            if !room {
+                return Err(rest.len());
             }
-            Err(error) => return Err(error),
+        }
+        let piece = if patience.is_some() { &rest[..rest.len().min(ROOM)] } else { rest };
+        match rustix::io::write(descriptor, piece) {
+            Ok(length) => {
+                rest = &rest[length..];
+                room = patience.is_none();
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => room = false,
+            Err(_) => return Ok(()),
         }
     }
     Ok(())
+}
+
+/// Waits until something can be written; whether it can.
+fn wait_for(descriptor: &impl AsFd, patience: Option<Duration>) -> Result<bool, Errno> {
+    let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
+    loop {
+        match poll(&mut [PollFd::new(descriptor, PollFlags::OUT)], patience.as_ref()) {
+            Err(Errno::INTR) => {}
+            count => return Ok(count? > 0),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -160,7 +228,7 @@ mod tests {
 
     fn outlet() -> (Outlet, PipeReader) {
         let (reader, writer) = std::io::pipe().unwrap();
-        (Outlet::to(writer).unwrap(), reader)
+        (Outlet::to(writer).threaded().unwrap(), reader)
     }
 
     fn put(outlet: &Outlet, byte: u8, count: usize) {
@@ -204,11 +272,32 @@ mod tests {
     }
 
     #[test]
+    fn without_a_thread_who_waits_writes() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let outlet = Outlet::to(writer);
+        outlet.say("first ");
+        put(&outlet, b'x', 1 << 20);
+        assert!(!outlet.wait(0, SOON), "nobody reads");
+        outlet.say(" last");
+        std::thread::scope(|scope| {
+            let all = scope.spawn(move || {
+                let mut all = String::new();
+                reader.read_to_string(&mut all).unwrap();
+                all
+            });
+            assert!(outlet.wait(0, LONG));
+            assert_eq!(outlet.behind(), 0);
+            drop(outlet);
+            assert_eq!(all.join().unwrap(), format!("first {} last", "x".repeat(1 << 20)));
+        });
+    }
+
+    #[test]
     fn a_descriptor_that_does_not_block_loses_nothing() {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
         rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
-        let outlet = Outlet::to(writer).unwrap();
+        let outlet = Outlet::to(writer).threaded().unwrap();
         put(&outlet, b'x', 4 << 20);
         assert!(!outlet.wait(0, SOON));
         let mut all = vec![0; 4 << 20];

@@ -7,11 +7,16 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::folder::sync_folder;
+use super::now;
 
 /// So many orders may wait. More ask for the same.
 const WAITING: usize = 4;
+
+/// While much is written, so much time passes between two syncs: each takes the disk, and a core, from the steps.
+const REST: Duration = Duration::from_millis(20);
 
 /// The thread, and what it is told.
 pub(super) struct Syncer {
@@ -33,7 +38,7 @@ impl Syncer {
         let error = Arc::new(OnceLock::new());
         let told = Arc::clone(&error);
         let work = move || {
-            if let Err(error) = serve(files, &folder, &received) {
+            if let Err(error) = (Disk { files, folder, named: false }).serve(&received) {
                 let _ = told.set(error);
             }
         };
@@ -69,24 +74,56 @@ impl Syncer {
     }
 }
 
-fn serve(mut files: Vec<File>, folder: &std::path::Path, orders: &Receiver<Order>) -> io::Result<()> {
-    let mut named = false;
-    while let Ok(order) = orders.recv() {
-        match order {
-            Order::Watch(file) => {
-                files.push(file);
-                named = false;
-            }
-            Order::Sync => {
-                for file in &files {
-                    file.sync_data()?;
-                }
-                if !std::mem::replace(&mut named, true) {
-                    sync_folder(folder)?;
-                    folder.parent().map_or(Ok(()), sync_folder)?;
-                }
+/// What is brought to the disk.
+struct Disk {
+    files: Vec<File>,
+    folder: PathBuf,
+    /// Whether the names of the files are there.
+    named: bool,
+}
+
+impl Disk {
+    fn serve(&mut self, orders: &Receiver<Order>) -> io::Result<()> {
+        while let Ok(order) = orders.recv() {
+            let mut due = self.take(order);
+            while due {
+                self.sync()?;
+                due = self.rest(orders);
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Takes an order; whether it asks for a sync.
+    fn take(&mut self, order: Order) -> bool {
+        match order {
+            Order::Watch(file) => {
+                self.files.push(file);
+                self.named = false;
+                false
+            }
+            Order::Sync => true,
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        for file in &self.files {
+            file.sync_data()?;
+        }
+        if !std::mem::replace(&mut self.named, true) {
+            sync_folder(&self.folder)?;
+            self.folder.parent().map_or(Ok(()), sync_folder)?;
+        }
+        Ok(())
+    }
+
+    /// Gathers the orders of a while, or the last ones; whether they ask for another sync.
+    fn rest(&mut self, orders: &Receiver<Order>) -> bool {
+        let until = now() + REST;
+        let mut due = false;
+        while let Ok(order) = orders.recv_timeout(until.saturating_duration_since(now())) {
+            due |= self.take(order);
+        }
+        due
+    }
 }

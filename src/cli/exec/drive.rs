@@ -2,12 +2,13 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::Exec;
 use super::one::{KEPT, Start};
@@ -59,6 +60,8 @@ pub(super) fn drive(
     if let Some(guard) = guard.as_deref() {
         guard.listens();
     }
+    let alive = guard.as_deref().map(Guarded::alive).transpose();
+    let alive = alive.map_err(|error| format!("cannot hear the guardian: {error}"))?;
     // Where nothing runs, nobody needs a folder.
     let mut guard = guard;
     let (tmp, ledger): (_, Arc<dyn Ledger>) = match guard.as_mut() {
@@ -90,7 +93,12 @@ pub(super) fn drive(
             stops: links.asked,
             past: links.past,
         };
-        beside(run(job, hand), links.asks, signals, guard.as_deref()).await
+        // A task of its own: what wakes the run does not wake it.
+        let first = Arc::new(OnceLock::new());
+        let mut beside = JoinSet::new();
+        beside.spawn(hear(signals, alive, links.asks, Arc::clone(&first)));
+        let verdict = run(job, hand).await;
+        Ok((verdict, first.get().copied()))
     })
 }
 
@@ -112,23 +120,13 @@ impl Signals {
     }
 }
 
-/// Waits for the run, and meanwhile listens to signals, and to whether the guardian lives.
-async fn beside(
-    run: impl Future<Output = Verdict>,
-    stops: mpsc::Sender<Ask>,
-    mut signals: Signals,
-    guard: Option<&Guarded>,
-) -> Result<(Verdict, Option<u8>), String> {
-    let alive = guard.map(Guarded::alive).transpose();
-    let alive = alive.map_err(|error| format!("cannot hear the guardian: {error}"))?;
+/// Listens to signals, and to whether the guardian lives; the code of the first thing heard is kept in `first`.
+async fn hear(mut signals: Signals, alive: Option<OwnedFd>, asks: mpsc::Sender<Ask>, first: Arc<OnceLock<u8>>) {
     let mut alone = std::pin::pin!(alone(alive));
     let mut guarded = true;
-    let mut first = None;
-    let mut run = std::pin::pin!(run);
     loop {
         let code = tokio::select! {
             biased;
-            verdict = &mut run => return Ok((verdict, first)),
             _ = signals.interrupt.recv() => 130,
             _ = signals.terminate.recv() => 143,
             _ = signals.hang_up.recv() => 129,
@@ -139,10 +137,9 @@ async fn beside(
                 143
             }
         };
-        let urgency = if first.is_none() { Urgency::Orderly } else { Urgency::AtOnce };
-        first.get_or_insert(code);
+        let urgency = if first.set(code).is_ok() { Urgency::Orderly } else { Urgency::AtOnce };
         // The channel holds more than anybody needs: the second request is the last that counts.
-        let _ = stops.try_send(Ask::Interrupt(urgency));
+        let _ = asks.try_send(Ask::Interrupt(urgency));
     }
 }
 

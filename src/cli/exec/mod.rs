@@ -12,13 +12,12 @@ use clap::{Args, ValueEnum};
 
 use self::one::one;
 pub(super) use self::one::shown;
-use self::writer::now;
 use super::clean::killed;
 use super::files::{checked, checked_variants, show_all};
 use super::folder::runs;
 use super::resume::REFUSED;
 use super::secrets::{Secrets, secrets};
-use super::{Console, FAULT, SURROUNDINGS, Scenarios, WRONG, here, spacious};
+use super::{Console, FAULT, SURROUNDINGS, Scenarios, WRONG, here, now, spacious};
 use crate::backend::guard::LEASE;
 use crate::check::Checked;
 use crate::diagnostic::{Sources, visible};

@@ -50,8 +50,15 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    fn new() -> io::Result<Self> {
-        Ok(Self { results: Arc::new(Outlet::stdout()?), progress: Arc::new(Outlet::stderr()?) })
+    /// The one who reads what happens must not hold up those at work; the other hears of the run before and after it.
+    fn new(it: &Exec, scenario: &Scenario) -> io::Result<Self> {
+        let (mut results, mut progress) = (Outlet::stdout(), Outlet::stderr());
+        match it.format {
+            _ if scenario.plan.steps.is_empty() => {}
+            Format::Human => progress = progress.threaded()?,
+            Format::Jsonl => results = results.threaded()?,
+        }
+        Ok(Self { results: Arc::new(results), progress: Arc::new(progress) })
     }
 
     /// Tells what the run came to, and waits until that is read.
@@ -94,9 +101,9 @@ pub(super) fn one(it: &Exec, scenario: &Scenario, console: &Console, intro: &str
     let here = here()?;
     let inputs = Inputs::of(&scenario.sources, &it.scenarios.inputs.settings());
     let mut intro = intro.to_owned();
-    let resume = || it.resume.as_ref().map(|which| gone_on_with(which, scenario, &inputs, &here)).transpose();
-    let earlier = match spacious(resume) {
-        Ok(earlier) => earlier?,
+    let resume = |which: &String| spacious(|| gone_on_with(which, scenario, &inputs, &here));
+    let earlier = match it.resume.as_ref().map(resume).transpose() {
+        Ok(earlier) => earlier.transpose()?,
         Err(code) => return Ok(code),
     };
     if let Some((earlier, cleaned)) = &earlier {
@@ -117,8 +124,8 @@ pub(super) fn one(it: &Exec, scenario: &Scenario, console: &Console, intro: &str
 
 /// Runs one scenario from its beginning to its end; its exit code.
 fn coordinate(start: &Start<'_>, guard: Option<Guarded>) -> u8 {
-    // Each has a thread, so they are made where the run is.
-    let readers = match Readers::new() {
+    // They have threads, so they are made where the run is.
+    let readers = match Readers::new(start.it, start.scenario) {
         Ok(readers) => readers,
         Err(error) => {
             Console::complain(&no_thread(&error));

@@ -1,18 +1,22 @@
 //! Writes down what happens, on a thread of its own.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::journal::Journal;
+use crate::cli::now;
 use crate::cli::view::{FRAME, View};
 use crate::report::summary::Summary;
 use crate::run::Batch;
 
 /// How often the writer looks for records while there are some.
-const LOOK: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// After so many looks in vain it waits to be woken.
 const QUIET: u32 = 5;
+
+/// While much happens, what is shown goes out so often: each time a reader is woken, and nobody reads faster.
+const SHOW: Duration = Duration::from_millis(20);
 
 /// Writes down what happens, on a thread of its own, so that no stream waits for a disk; what is shown has another
 /// thread, so that nothing waits for a terminal.
@@ -28,10 +32,10 @@ impl Writer {
     /// Takes records until there are no more.
     pub(super) fn write(&mut self, records: &Receiver<Batch>) {
         let began = now();
-        let mut drawn = began;
+        let (mut drawn, mut shown) = (began, began);
         let mut quiet = 0;
         loop {
-            match self.next(records, quiet) {
+            match self.next(records, quiet, &mut shown) {
                 Ok(()) => quiet = 0,
                 Err(RecvTimeoutError::Timeout) => quiet += 1,
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -46,12 +50,15 @@ impl Writer {
 
     /// Takes what there is. While much happens it looks now and then instead of being woken each time: a wake-up
     /// would cost the run more than everything else that it does for a step.
-    fn next(&mut self, records: &Receiver<Batch>, quiet: u32) -> Result<(), RecvTimeoutError> {
+    fn next(&mut self, records: &Receiver<Batch>, quiet: u32, shown: &mut Instant) -> Result<(), RecvTimeoutError> {
         let batch = match records.try_recv() {
             Ok(batch) => batch,
             Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
             Err(TryRecvError::Empty) if quiet < QUIET => {
-                self.view.flush();
+                if shown.elapsed() >= SHOW {
+                    *shown = now();
+                    self.view.flush();
+                }
                 std::thread::park_timeout(LOOK);
                 return Err(RecvTimeoutError::Timeout);
             }
@@ -75,9 +82,4 @@ impl Writer {
         self.journal.settle();
         Ok(())
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the live view is drawn by the clock on the wall")]
-pub(super) fn now() -> std::time::Instant {
-    std::time::Instant::now()
 }
