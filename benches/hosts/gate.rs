@@ -1,6 +1,10 @@
-//! Start together: how far apart the streams start, as the run itself says, and by the clocks of the steps.
+//! Start together: how far apart the streams start, as the run itself says, and by the clocks of the steps. Beside it,
+//! what the machine can do: shells that wait for a line, and get it one right after the other.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::lab::Lab;
 use crate::measure::{mstream, write};
@@ -8,17 +12,61 @@ use crate::table::{Row, Table};
 
 const RUNS: usize = 20;
 
+/// Waits for a line, then says when it began.
+const HELD: &str = "echo; read -r; echo $EPOCHREALTIME";
+
 pub(crate) fn measure(folder: &Path, table: &mut Table) {
-    gate(folder, "100 local streams", "stream s[1..100] = local\n", 2.0, table);
+    let held = || {
+        let mut command = Command::new("bash");
+        command.args(["-c", HELD]);
+        command
+    };
+    gate(folder, "100 local streams", "stream s[1..100] = local\n", &bare(100, held), 2.0, table);
     let lab = Lab::new(folder, 1);
     let ssh = format!("stream s[1..50] = ssh(host = \"{}\", config = \"config\")\n", lab.hosts[0]);
-    gate(folder, "50 ssh streams", &ssh, 5.0, table);
+    let held = || {
+        let mut command = Command::new("ssh");
+        command.args(["-F", "config", &lab.hosts[0].to_string(), &format!("exec bash -c '{HELD}'")]);
+        command.current_dir(folder);
+        command
+    };
+    gate(folder, "50 ssh streams", &ssh, &bare(50, held), 5.0, table);
 }
 
-fn gate(folder: &Path, name: &str, streams: &str, most: f64, table: &mut Table) {
+/// The 99th percentile of how far behind the first one so many of these commands start, in words.
+fn bare(count: usize, held: impl Fn() -> Command) -> String {
+    let mut behind = Vec::new();
+    for _ in 0..5 {
+        let start = |_| held().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shells: Vec<_> = (0..count).map(start).collect();
+        for shell in &mut shells {
+            shell.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        }
+        // The last one has said that it is there; now it reads.
+        std::thread::sleep(Duration::from_millis(200));
+        for shell in &mut shells {
+            shell.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        }
+        let stamps = shells.into_iter().map(|shell| shell.wait_with_output().unwrap().stdout);
+        behind.extend(after_first(&stamps.map(|text| millis(&String::from_utf8(text).unwrap())).collect::<Vec<_>>()));
+    }
+    format!("`bash` that reads a line, all written in a loop, 99th percentile {:.2} ms", quantile(&mut behind, 99))
+}
+
+fn millis(text: &str) -> f64 {
+    text.trim().parse::<f64>().unwrap() * 1e3
+}
+
+/// How much later than the first each is.
+fn after_first(stamps: &[f64]) -> impl Iterator<Item = f64> {
+    let first = stamps.iter().copied().fold(f64::INFINITY, f64::min);
+    stamps.iter().map(move |stamp| stamp - first)
+}
+
+fn gate(folder: &Path, name: &str, streams: &str, limit: &str, most: f64, table: &mut Table) {
     let text = format!("{streams}on s {{ bash(synchronized = true) \"echo $EPOCHREALTIME\" }}\n");
     write(folder, "gate.ms", &text);
-    let mut row = Row::new(format!("start together: {name}, {RUNS} runs"), "no skew");
+    let mut row = Row::new(format!("start together: {name}, {RUNS} runs"), limit);
     let (mut said, mut seen) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let output = mstream(folder, &["exec", "--format", "jsonl", "gate.ms"]).output().unwrap();
@@ -29,12 +77,11 @@ fn gate(folder: &Path, name: &str, streams: &str, most: f64, table: &mut Table) 
         for event in events {
             match event["event"].as_str() {
                 Some("gate_released") => said.push(event["skew"].as_f64().unwrap() * 1e3),
-                Some("output") => stamps.push(event["text"].as_str().unwrap().trim().parse::<f64>().unwrap() * 1e3),
+                Some("output") => stamps.push(millis(event["text"].as_str().unwrap())),
                 Some(_) | None => {}
             }
         }
-        let first = stamps.iter().copied().fold(f64::INFINITY, f64::min);
-        seen.extend(stamps.iter().map(|stamp| stamp - first));
+        seen.extend(after_first(&stamps));
     }
     assert_eq!(said.len(), RUNS, "a run did not say its skew");
     // The run says the skew of the last one.
