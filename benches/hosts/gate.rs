@@ -21,7 +21,7 @@ pub(crate) fn measure(folder: &Path, table: &mut Table) {
         command.args(["-c", HELD]);
         command
     };
-    gate(folder, "100 local streams", "stream s[1..100] = local\n", &bare(100, held), 2.0, table);
+    table.push(gate(folder, "100 local streams", "stream s[1..100] = local\n", &bare(100, held), 2.0));
     let lab = Lab::new(folder, 1);
     let ssh = format!("stream s[1..50] = ssh(host = \"{}\", config = \"config\")\n", lab.hosts[0]);
     let held = || {
@@ -30,7 +30,7 @@ pub(crate) fn measure(folder: &Path, table: &mut Table) {
         command.current_dir(folder);
         command
     };
-    gate(folder, "50 ssh streams", &ssh, &bare(50, held), 5.0, table);
+    table.push(gate(folder, "50 ssh streams", &ssh, &bare(50, held), 5.0));
 }
 
 /// The 99th percentile of how far behind the first one so many of these commands start, in words.
@@ -63,7 +63,7 @@ fn after_first(stamps: &[f64]) -> impl Iterator<Item = f64> {
     stamps.iter().map(move |stamp| stamp - first)
 }
 
-fn gate(folder: &Path, name: &str, streams: &str, limit: &str, most: f64, table: &mut Table) {
+fn gate(folder: &Path, name: &str, streams: &str, limit: &str, most: f64) -> Row {
     let text = format!("{streams}on s {{ bash(synchronized = true) \"echo $EPOCHREALTIME\" }}\n");
     write(folder, "gate.ms", &text);
     let mut row = Row::new(format!("start together: {name}, {RUNS} runs"), limit);
@@ -88,7 +88,7 @@ fn gate(folder: &Path, name: &str, streams: &str, limit: &str, most: f64, table:
     row.goal("by the run itself, median ", quantile(&mut said, 50), most, " ms");
     row.goal("99th percentile ", quantile(&mut said, 99), most, " ms");
     row.goal("by the steps' own clocks, 99th percentile ", quantile(&mut seen, 99), most, " ms");
-    table.push(row);
+    row
 }
 
 fn quantile(values: &mut [f64], percent: usize) -> f64 {

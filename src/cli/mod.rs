@@ -42,6 +42,9 @@ const SURROUNDINGS: u8 = 3;
 /// The exit code of a fault of mstream's own.
 const FAULT: u8 = 70;
 
+/// As large a stack as Linux gives a program, unless somebody says otherwise; arguments may take a quarter of it.
+const STACK: usize = 8 << 20;
+
 /// Tests that span many machines: one file, many streams, barriers where they meet.
 #[derive(Parser, Debug)]
 #[command(name = "mstream", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -168,11 +171,15 @@ pub fn main() -> ExitCode {
     ExitCode::from(code.unwrap_or_else(|code| code))
 }
 
-/// What `work` comes to on a thread of its own; else an exit code, where it panics or there is no room for a thread.
-/// Parsing is recursive to a bounded depth; a stack of known size holds it wherever the main thread came from.
+/// What `work` comes to; else an exit code, where it panics or there is no room for a thread. Parsing is recursive to a
+/// bounded depth, and needs a stack of known size: that of the main thread, which this is called from, or of another.
 fn spacious<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, u8> {
+    let own = rustix::process::getrlimit(rustix::process::Resource::Stack).current;
+    if own.is_none_or(|size| size >= STACK as u64) {
+        return std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|_| FAULT);
+    }
     std::thread::scope(|scope| {
-        let worker = std::thread::Builder::new().stack_size(16 << 20).spawn_scoped(scope, work);
+        let worker = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
         let worker = worker.map_err(|error| {
             Console::complain(&no_thread(&error));
             SURROUNDINGS

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::cli::journal::Journal;
 use crate::cli::now;
 use crate::cli::view::{FRAME, View};
+use crate::event::{Event, Record};
 use crate::report::summary::Summary;
 use crate::run::Batch;
 
@@ -14,6 +15,9 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// After so many looks in vain it waits to be woken.
 const QUIET: u32 = 5;
+
+/// From so many bytes in one piece on, output is much.
+const MUCH: usize = 16 << 10;
 
 /// While much happens, what is shown goes out so often: each time a reader is woken, and nobody reads faster.
 const SHOW: Duration = Duration::from_millis(20);
@@ -36,7 +40,8 @@ impl Writer {
         let mut quiet = 0;
         loop {
             match self.next(records, quiet, &mut shown) {
-                Ok(()) => quiet = 0,
+                // Much output takes long enough for being woken not to matter, and its steps wait for room.
+                Ok(much) => quiet = if much { QUIET } else { 0 },
                 Err(RecvTimeoutError::Timeout) => quiet += 1,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -49,8 +54,8 @@ impl Writer {
     }
 
     /// Takes what there is. While much happens it looks now and then instead of being woken each time: a wake-up
-    /// would cost the run more than everything else that it does for a step.
-    fn next(&mut self, records: &Receiver<Batch>, quiet: u32, shown: &mut Instant) -> Result<(), RecvTimeoutError> {
+    /// would cost the run more than everything else that it does for a step. Whether there was much output.
+    fn next(&mut self, records: &Receiver<Batch>, quiet: u32, shown: &mut Instant) -> Result<bool, RecvTimeoutError> {
         let batch = match records.try_recv() {
             Ok(batch) => batch,
             Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
@@ -80,6 +85,7 @@ impl Writer {
             let _ = taken.send(());
         }
         self.journal.settle();
-        Ok(())
+        let much = |record: &Record| matches!(&record.event, Event::Output(_, _, bytes) if bytes.len() >= MUCH);
+        Ok(batch.records.iter().any(much))
     }
 }
