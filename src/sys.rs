@@ -277,7 +277,7 @@ pub fn watch(descriptor: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Erro
 }
 
 /// What a new process does before it becomes the program, in the memory and instead of the thread that starts it:
-/// `posix_spawn` does the same in twice the time, and has no way to name the process for good.
+/// `posix_spawn` takes more calls for it, and has no way to name the process for good.
 struct Order<'a> {
     program: *const c_char,
     argv: *const *const c_char,

@@ -121,11 +121,19 @@ fn lying(trial: &Trial) -> Vec<String> {
         let ours = |entry: &String| runs(trial).iter().any(|run| entry.contains(run));
         left.extend(entries(Path::new(shared)).into_iter().filter(ours).map(|entry| format!("{shared}/{entry}")));
     }
+    left.extend(trial.run_folders().iter().filter_map(|run| cgroup(run)).map(|group| format!("the {group}")));
     if let Some(sshd) = &trial.sshd {
         left.extend(sshd.temporary_files().into_iter().map(|entry| format!("the host's TMPDIR/{entry}")));
         left.extend(entries(&sshd.home("tester")).into_iter().map(|entry| format!("the host's HOME/{entry}")));
     }
     left
+}
+
+/// The control group of a run, where it is still there.
+fn cgroup(run: &Path) -> Option<String> {
+    let resources = std::fs::read_to_string(run.join("resources")).ok()?;
+    let group = resources.split("\"cgroup\":\"").nth(1)?.split('"').next()?;
+    Path::new(group).exists().then(|| format!("control group {group}"))
 }
 
 /// A6 and A7.

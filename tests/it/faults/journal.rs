@@ -226,8 +226,13 @@ fn bury(it: &mut Trial) {
 }
 
 fn resuming(it: &Trial, id: &str) -> Command {
+    ours(it, &["exec", "--color", "never", "--resume", id, "test.ms"])
+}
+
+/// mstream, where the trial is.
+fn ours(it: &Trial, words: &[&str]) -> Command {
     let mut command = Command::new(program());
-    command.args(["exec", "--color", "never", "--resume", id, "test.ms"]).current_dir(it.path("work"));
+    command.args(words).current_dir(it.path("work"));
     for (name, folder) in [("TRIAL", ""), ("TMPDIR", "tmp"), ("HOME", "home"), ("XDG_RUNTIME_DIR", "runtime")] {
         command.env(name, it.path(folder));
     }
@@ -292,6 +297,11 @@ fn damaged(it: &mut Trial, damage: impl Fn(&[u8]) -> Vec<Vec<u8>>) {
     }
     if refused == 0 || !flips && went_on == 0 {
         it.complain(format!("{went_on} went on, {refused} were refused"));
+    }
+    // What it has made does not stand in the journal.
+    let cleaned = ours(it, &["clean", &id]).output().unwrap();
+    if !cleaned.status.success() {
+        it.complain(format!("cannot be cleaned up after: {}", String::from_utf8_lossy(&cleaned.stderr)));
     }
     finish(it);
 }
