@@ -1,5 +1,8 @@
 //! What happens, written down as it happens: the journal, the output of the streams byte for byte, the values.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ mod names;
 mod paint;
 pub mod plain;
 #[cfg(test)]
-mod story;
+pub(crate) mod story;
 pub mod summary;
 mod tail;
 pub mod variants;
