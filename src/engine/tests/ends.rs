@@ -1,8 +1,21 @@
 //! Stories of streams: opening, loss, cleanup.
 
+use std::sync::Arc;
+
 use insta::assert_snapshot;
 
-use super::world::story;
+use super::world::{World, story};
+use crate::engine::Limits;
+use crate::plan::sketch::sketch;
+
+#[test]
+fn a_stream_has_passed_where_all_of_its_steps_have() {
+    let plan = Arc::new(sketch("a: $ 1s; finally; $ clean\nb: $ 1s exit 1\nc: $ 1s; finally; $ exit 1"));
+    let mut world = World::new(Arc::clone(&plan), Limits::default());
+    world.run();
+    let passed = plan.streams.ids().map(|stream| world.engine.passed(stream));
+    assert_eq!(passed.collect::<Vec<_>>(), [true, false, false]);
+}
 
 #[test]
 fn an_unreachable_stream_fails_only_who_depends_on_it() {
