@@ -110,6 +110,8 @@ struct Unread {
     words: HashSet<String>,
     /// Whether the end of a block or a fence is missing, so that nobody knows what was meant to stand where.
     open: bool,
+    /// Whether an import is missing, and nobody knows what it would have defined.
+    missing: bool,
 }
 
 impl Unread {
@@ -125,14 +127,17 @@ impl Unread {
         let open = |problem: &Diagnostic| {
             matches!(problem.code, Code::UnclosedBlock | Code::UnclosedFence | Code::LimitExceeded)
         };
-        Self { words, open: problems.iter().any(open) }
+        let missing = problems.iter().any(|problem| problem.code == Code::ImportNotFound);
+        Self { words, open: problems.iter().any(open), missing }
     }
 
     /// Whether a line that could not be read names what this problem is about.
     fn explains(&self, problem: &Diagnostic, sources: &Sources) -> bool {
         let quoted = problem.message.split('`').skip(1).step_by(2).flat_map(names);
         let mut about = quoted.chain(names(sources.text(problem.span)));
-        self.open || about.any(|name| self.words.contains(name))
+        // Where a name much like it exists, that is what was meant.
+        let elsewhere = matches!(problem.code, Code::UnknownStream | Code::UnknownTask | Code::UnknownValue);
+        self.open || self.missing && elsewhere && problem.help.is_none() || about.any(|name| self.words.contains(name))
     }
 }
 
