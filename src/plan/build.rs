@@ -87,6 +87,8 @@ pub(super) struct Builder<'a> {
     pub(super) used: IndexSet<Span>,
     /// The tasks that are called.
     pub(super) called: IndexSet<Arc<str>>,
+    /// The streams that call a task which does not exist, or not as it is: what it would have made is not known.
+    pub(super) unsure: IndexSet<StreamId>,
     /// Where each value is made.
     pub(super) made: HashMap<ValueId, Span>,
     /// Who makes each value.
@@ -208,6 +210,7 @@ impl<'a> Builder<'a> {
             referred: IndexSet::new(),
             used: IndexSet::new(),
             called: IndexSet::new(),
+            unsure: IndexSet::new(),
             made: HashMap::new(),
             owners: HashMap::new(),
         }

@@ -321,6 +321,7 @@ impl<'a> Builder<'a> {
     fn call(&mut self, name: &'a Name, arguments: &'a [Argument], cursor: &mut Cursor<'a>) {
         let scenario = self.scenario;
         let Some(task) = scenario.tasks.get(&name.node) else {
+            self.unsure.insert(cursor.stream);
             let known = scenario.tasks.keys().map(|name| &**name);
             let problem = Diagnostic::new(Code::UnknownTask, name.span, format!("there is no task `{}`", name.node));
             return self.tell(match similar(&name.node, known.clone()) {
@@ -338,7 +339,10 @@ impl<'a> Builder<'a> {
                 Diagnostic::new(Code::LimitExceeded, name.span, message).note("tasks are spelt out before the run"),
             );
         }
-        let Some(bound) = self.arguments(task, name, arguments, cursor) else { return };
+        let Some(bound) = self.arguments(task, name, arguments, cursor) else {
+            self.unsure.insert(cursor.stream);
+            return;
+        };
         let outer = std::mem::replace(&mut cursor.scope, bound);
         cursor.calls.push(name.node.clone());
         self.statements(&task.body, cursor);

@@ -24,7 +24,7 @@ impl Builder<'_> {
         self.used.extend(used.copied());
         let unknown: Vec<Diagnostic> =
             self.exports.iter().filter_map(|(key, export)| self.misused(key, export)).collect();
-        let early: Vec<Diagnostic> = self.early.iter().map(|asked| self.too_early(asked)).collect();
+        let early: Vec<Diagnostic> = self.early.iter().filter_map(|asked| self.too_early(asked)).collect();
         for problem in unknown.into_iter().chain(early) {
             self.tell(problem);
         }
@@ -71,10 +71,11 @@ impl Builder<'_> {
                 let names: Vec<&str> = made.map(|((_, name), _)| &**name).collect();
                 let known = names.iter().copied().chain(OWN);
                 let problem = Diagnostic::new(Code::UnknownValue, used, format!("`{owner}` makes no value `{name}`"));
-                Some(match similar(name, known.clone()) {
-                    Some(_) => problem.near("value", name, known),
-                    None => problem.help(format!("it has: {}", known.collect::<Vec<_>>().join(", "))),
-                })
+                match similar(name, known.clone()) {
+                    Some(_) => Some(problem.near("value", name, known)),
+                    None if self.unsure.contains(stream) => None,
+                    None => Some(problem.help(format!("it has: {}", known.collect::<Vec<_>>().join(", ")))),
+                }
             }
             [first, second, ..] => {
                 let message =
@@ -86,29 +87,30 @@ impl Builder<'_> {
         }
     }
 
-    /// An own value used where it is not there (yet).
-    fn too_early(&self, Early { stream, name, span, member, attribute }: &Early) -> Diagnostic {
+    /// An own value used where it is not there (yet). Nothing where it may be one of a task that is not known.
+    fn too_early(&self, Early { stream, name, span, member, attribute }: &Early) -> Option<Diagnostic> {
         let made = self.exports.get(&(*stream, name.clone())).and_then(|export| export.made.first());
         if let Some(made) = made {
             let message = format!("`{name}` is used above the line that makes it");
-            return Diagnostic::new(Code::ValueBeforeProduced, *span, message).other(*made, "made here");
+            return Some(Diagnostic::new(Code::ValueBeforeProduced, *span, message).other(*made, "made here"));
         }
         let known = self.exports.keys().filter(|(by, _)| by == stream).map(|(_, name)| &**name);
         let streams = self.scenario.streams.values().map(|stream| &*stream.name);
         if *member {
             let problem = Diagnostic::new(Code::UnknownStream, *span, format!("there is no stream `{name}`"));
             let fleets = self.scenario.fleets.keys().map(|name| &**name);
-            return problem.near("stream", name, streams.chain(fleets));
+            return Some(problem.near("stream", name, streams.chain(fleets)));
         }
         let problem = Diagnostic::new(Code::UnknownValue, *span, format!("there is no value `{name}`"));
-        if *attribute {
-            return problem.near("value", name, known.chain(OWN));
-        }
-        if self.scenario.params.contains_key(name) {
-            return problem.help(format!("a parameter is read as `param.{name}`"));
-        }
-        let params = self.scenario.params.keys().map(|name| &**name);
-        problem.near("value", name, known.chain(streams).chain(params))
+        let problem = if *attribute {
+            problem.near("value", name, known.chain(OWN))
+        } else if self.scenario.params.contains_key(name) {
+            problem.help(format!("a parameter is read as `param.{name}`"))
+        } else {
+            let params = self.scenario.params.keys().map(|name| &**name);
+            problem.near("value", name, known.chain(streams).chain(params))
+        };
+        (problem.help.is_some() || !self.unsure.contains(stream)).then_some(problem)
     }
 
     /// The value that `stream` makes under `name`, whether it is spelt out already or not.

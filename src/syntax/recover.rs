@@ -5,7 +5,7 @@ use pest::error::{Error, ErrorVariant, InputLocation};
 use super::block::{ANYWHERE, IN_BLOCK, TOP_LEVEL};
 use super::grammar::{Rule, words};
 use super::parser::{NESTING, Parser};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, similar};
 
 /// Where a bad statement stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -235,9 +235,39 @@ pub(super) fn unexpected(parser: &Parser<'_>, at: usize, expected: &str) -> Box<
         problem.help("the code starts on the line after its fence, and a fence alone on a line ends it")
     } else if rest.starts_with('\u{a0}') {
         problem.help("this is a no-break space: write a plain one")
+    } else if rest.starts_with("$ ") && line_of(parser, at).trim_start().starts_with("let ") {
+        problem.help("`$` is a step of its own; the output of code is a value as `let x = shell \"...\"`")
+    } else if let Some(operator) = meant(parser, at) {
+        problem.help(format!("the operator is written `{operator}`"))
     } else {
         problem
     })
+}
+
+/// The operator that somebody who knows other languages has meant by what stands at this byte of a condition.
+fn meant(parser: &Parser<'_>, at: usize) -> Option<&'static str> {
+    const OTHERS: [(&str, &str); 7] =
+        [("&&", "and"), ("||", "or"), ("=~", "matches"), ("!~", "matches"), ("=", "=="), ("!", "not"), ("is", "==")];
+    const WORDS: [&str; 5] = ["and", "or", "in", "matches", "contains"];
+    let (before, rest) = (line_of(parser, at), &parser.text[at..]);
+    let first = before.split_whitespace().next().unwrap_or_default();
+    if !matches!(first, "expect" | "if") && !before.contains("when") {
+        return None;
+    }
+    if before.ends_with('<') && rest.starts_with('>') {
+        return Some("!=");
+    }
+    let word = parser.word(at);
+    if word == "not" && rest["not".len()..].trim_start().starts_with("in ") {
+        return Some("not ... in");
+    }
+    let other = OTHERS.iter().find(|(mark, _)| if word.is_empty() { rest.starts_with(mark) } else { word == *mark });
+    other.map(|(_, operator)| *operator).or_else(|| WORDS.into_iter().find(|known| similar(word, [*known]).is_some()))
+}
+
+/// What stands before this byte on its line.
+fn line_of<'s>(parser: &Parser<'s>, at: usize) -> &'s str {
+    &parser.text[parser.line_start(at).max(parser.base)..at]
 }
 
 /// What stands at this byte, in words, and its length.

@@ -10,6 +10,34 @@ fn mistakes(text: &str) -> String {
 }
 
 #[test]
+fn an_operator_of_another_language_is_recognized() {
+    let told = |line: &str| {
+        let (_, _, problems) = parsed(&format!("on a {{\n  {line}\n}}\n"));
+        assert_eq!(problems.len(), 1, "{line}");
+        problems[0].help.clone().unwrap_or_default().replace("the operator is written ", "")
+    };
+    for (line, help) in [
+        ("expect x = 1", "`==`"),
+        ("expect x === 1", "`==`"),
+        ("expect x is 1", "`==`"),
+        ("expect x <> 1", "`!=`"),
+        ("expect x && y", "`and`"),
+        ("expect x || y", "`or`"),
+        ("expect !x", "`not`"),
+        ("expect x not in [1]", "`not ... in`"),
+        ("expect x =~ /a/", "`matches`"),
+        ("expect x contain 'a'", "`contains`"),
+        ("if x = 1 { $ a }", "`==`"),
+        ("shell(when = x = 1) 'a'", "`==`"),
+        ("expect x nonsense 1", ""),
+        ("let x = $ a", "`$` is a step of its own; the output of code is a value as `let x = shell \"...\"`"),
+        ("let x = 1 = 2", ""),
+    ] {
+        assert_eq!(told(line), help, "{line}");
+    }
+}
+
+#[test]
 fn one_run_tells_all_mistakes_of_a_file() {
     let text = r#"
 strem web = "ssh://web"
