@@ -384,3 +384,27 @@ fn an_early_death_is_not_excused_with_the_step_that_it_ends() {
     12s ended, exit code 1
     ");
 }
+
+#[test]
+fn who_is_told_to_stop_may_be_unhealthy_meanwhile() {
+    assert_snapshot!(story("a: start web $ sick 3s stubborn; $ 2s; stop web; $ after", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: start web: started
+    0ms a: start web: ready
+    0ms a: start web: passed
+    0ms a: 2s: started
+    2s a: 2s: passed
+    2s a: stop web: started
+    2s > signal 15 to a: start web
+    12s > kill a: start web
+    12s a: start web: process ended, Signal(9)
+    12s a: stop web: passed
+    12s a: after: started
+    12s a: after: passed
+    12s > close a
+    12s a: closed
+    12s ended, exit code 0
+    ");
+}

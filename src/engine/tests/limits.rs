@@ -244,3 +244,21 @@ fn at_once_spares_the_top_level_finally_too() {
     3s ended, exit code 130
     ");
 }
+
+#[test]
+fn a_short_timeout_after_a_long_one_comes_at_its_own_time() {
+    assert_snapshot!(story("a: $(timeout=60s) 1s; $(timeout=3s) 30s; $ never", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: 1s: started
+    1s a: 1s: passed
+    1s a: 30s: started
+    4s > signal 15 to a: 30s
+    4s a: 30s: timed out after 3s
+    4s a: never: Skipped
+    4s > close a
+    4s a: closed
+    4s ended, exit code 4
+    ");
+}
