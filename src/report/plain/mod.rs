@@ -220,6 +220,8 @@ impl Plain {
     /// How a step ended; where it was ended because of something elsewhere, because of what.
     fn ending(&self, outcome: &Outcome) -> String {
         match outcome {
+            // Why has just been said of its stream.
+            Outcome::Unreachable(_) => "did not run".to_owned(),
             Outcome::Cancelled(Cause::FailFast(origin) | Cause::Stream(origin)) => {
                 format!("cancelled: {}", self.names.origin(*origin))
             }
@@ -229,7 +231,6 @@ impl Plain {
             | Outcome::Passed
             | Outcome::Failed(_)
             | Outcome::TimedOut(_)
-            | Outcome::Unreachable(_)
             | Outcome::Lost(_)
             | Outcome::Broken(_)
             | Outcome::Skipped => words::ending(outcome),

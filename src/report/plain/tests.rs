@@ -175,7 +175,7 @@ fn what_goes_wrong_around_the_steps() {
     assert_snapshot!(told(&story, false), @"
     db  ▸ opens (ssh)
     db  ✗ could not be opened: connection refused · deploy.ms:1
-    db  ✗ $ load unreachable: connection refused · deploy.ms:2
+    db  ✗ $ load did not run · deploy.ms:2
     web ✗ 3.0 GiB of stdout are not kept
     web ✗ left behind: process 4711, sleep 1000 ^[[2J
         ✗ interrupted: steps are stopped, `finally` runs; once more ends everything at once
