@@ -5,7 +5,7 @@
 //! `synchronized`; `start web $ code`, `prepare load $ code`, `stop web`, `trigger load`, `join load`;
 //! `let x $ code`, `let x = 5`, `let y = x`; `use x $ code`, `host b $ code`, `end b $ code` wait for a value, an
 //! address, the end of a stream; `when x $ code`; `expect x.exit == 0`, `expect x`, `expect not b.success`;
-//! `retry 3 1s {`, `repeat 10s 2s {` and `}` around steps. A stream `a@x:` has a key that needs the value `x`;
+//! `retry 3 1s {`, `repeat 10s 2s {` and `}` around steps. A stream `a@x@y:` has keys that need the values `x` and `y`;
 //! `finale:` is the top-level `finally`.
 
 use std::collections::BTreeMap;
@@ -96,7 +96,8 @@ impl<'a> Sketch<'a> {
 
     fn stream(&mut self, line: &'a str) {
         let (name, steps) = parts(line);
-        let (name, key) = name.split_once('@').map_or((name, None), |(name, key)| (name, Some(key)));
+        let mut keys = name.split('@');
+        let name = keys.next().unwrap_or_default();
         let stream = self.streams[name];
         let (first, mut cut) = (self.next(), None);
         self.rounds.clear();
@@ -110,9 +111,7 @@ impl<'a> Sketch<'a> {
         let end = self.next();
         let cut = cut.unwrap_or(if name == "finale" { first } else { end });
         let mut place = place(name, stream, first..cut, cut..end);
-        if let Some(key) = key {
-            place.keys.push(("host".into(), Expr::Value(self.values[key], Field::Whole)));
-        }
+        place.keys.extend(keys.map(|key| ("host".into(), Expr::Value(self.values[key], Field::Whole))));
         self.plan.streams.push(place);
     }
 

@@ -330,6 +330,47 @@ fn an_address_is_waited_for_and_comes() {
 }
 
 #[test]
+fn a_stream_whose_address_is_wanted_opens_when_all_of_its_keys_are_there() {
+    assert_snapshot!(story("a: $ 1s; let x $ prints 1
+        d: $ 2s; let y $ prints 1
+        b@x@y: $ 1s
+        c: host b $ 1s", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms d: opening
+    0ms c: opening
+    0ms a: opened
+    0ms d: opened
+    0ms c: opened
+    0ms a: 1s: started
+    0ms d: 2s: started
+    0ms b: 1s: waits
+    0ms c: 1s: waits
+    1s a: 1s: passed
+    1s a: let x: started
+    1s a: let x: passed
+    1s > close a
+    1s a: closed
+    2s d: 2s: passed
+    2s d: let y: started
+    2s d: let y: passed
+    2s b: opening
+    2s > close d
+    2s b: opened
+    2s b: 1s: started
+    2s c: 1s: started
+    2s d: closed
+    3s b: 1s: passed
+    3s c: 1s: passed
+    3s > close c
+    3s > close b
+    3s c: closed
+    3s b: closed
+    3s ended, exit code 0
+    ");
+}
+
+#[test]
 fn keys_that_can_no_longer_come_break_the_stream_and_its_address() {
     assert_snapshot!(story("a: $ 2s exit 1; let x $ prints 1
         b@x: $ 1s; finally; $ clean
