@@ -150,3 +150,16 @@ impl Context for Engine {
         self.view().name(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newlines_at_the_end_of_an_output_are_not_part_of_its_value() {
+        for (whole, short) in [("a\n\n", "a"), ("\na", "\na"), ("\n", ""), ("", ""), ("a \n", "a ")] {
+            assert_eq!(trimmed(&Value::Text(whole.into())), Value::Text(short.into()));
+            assert_eq!(trimmed(&Value::Bytes(whole.as_bytes().into())), Value::Bytes(short.as_bytes().into()));
+        }
+    }
+}

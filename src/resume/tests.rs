@@ -98,6 +98,54 @@ fn what_is_whole_and_does_not_belong_there_is_refused() {
     let bare = sealed(["{\"v\":1,\"seq\":0,\"event\":\"step_started\"}".to_owned()].into_iter());
     assert_eq!(told(&bare).unwrap_err().to_string(), "record 0 cannot be understood: it lacks `step`");
     assert_eq!(told(&vec![b'x'; LONGEST + 2]), Err(Broken::TooLong(0)));
+    assert_eq!(told(&vec![b'x'; LONGEST]), Ok(Extent { records: 0, torn: LONGEST }));
+}
+
+#[test]
+fn records_say_what_happened_and_the_story_how_it_ended() {
+    let lines = [
+        "\"event\":\"run_started\",\"run\":\"r1\",\"mstream\":\"0\",\"steps\":2",
+        "\"event\":\"step_started\",\"stream\":\"a\",\"step\":1",
+        "\"event\":\"step_ended\",\"stream\":\"a\",\"step\":1,\"outcome\":\"passed\"",
+        "\"event\":\"interrupted\",\"urgency\":\"orderly\"",
+        "\"event\":\"something_later\"",
+        "\"event\":\"run_ended\",\"exit_code\":4",
+    ];
+    let journal = sealed(lines.iter().enumerate().map(|(at, rest)| format!("{{\"v\":1,\"seq\":{at},{rest}}}")));
+    let plan = Arc::new(sketch("a: $ one; $ two"));
+    let mut story = Story::new(&plan);
+    let mut entries = Vec::new();
+    let extent = read(&journal[..], &mut |_, entry| {
+        assert_eq!(story.exit_code(), None);
+        entries.push(entry.clone());
+        story.record(entry)
+    });
+    assert_eq!(extent, Ok(Extent { records: 6, torn: 0 }));
+    let step = StepId(1);
+    let passed = Entry::StepEnded(step, Some(crate::event::Outcome::Passed));
+    assert_eq!(entries[1..], [Entry::StepStarted(step), passed, Entry::Halted, Entry::Other, Entry::RunEnded(4)]);
+    assert_eq!(story.exit_code(), Some(4));
+}
+
+#[test]
+fn what_was_done_in_a_container_is_gone_with_it_where_it_is_still_needed() {
+    let goes_on = |text: &str| {
+        let mut plan = sketch(text);
+        let made = plan.streams.ids().next().unwrap();
+        plan.streams[made].kind = "docker".into();
+        plan.streams[made]
+            .keys
+            .push(("image".into(), crate::plan::Expr::Constant(crate::syntax::Value::Text("busybox".into()))));
+        let whole = run(&Arc::new(plan.clone()), &Past::default(), 1);
+        refused(&plan, &whole, |event| matches!(event, Event::BarrierReleased(..)), &[])
+    };
+    assert_eq!(goes_on("a: $ one; barrier x\nb: barrier x; $ two"), "goes on after 3 steps");
+    for text in [
+        "a: $ one; barrier x; $ more\nb: barrier x; $ two",
+        "a: $ one; barrier x; finally; $ clean\nb: barrier x; $ two",
+    ] {
+        assert!(goes_on(text).contains("container"), "{}", goes_on(text));
+    }
 }
 
 #[test]
@@ -203,6 +251,7 @@ fn run(plan: &Arc<Plan>, past: &Past, mut dice: u64) -> Vec<Event> {
             answer(plan, action, &mut owed, &mut events);
         }
     }
+    assert!(plan.streams.ids().all(|stream| engine.passed(stream)));
     events
 }
 

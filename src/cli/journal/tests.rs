@@ -1,5 +1,7 @@
 //! A journal in a folder of its own, with disks that fail where a test says so.
 
+#![expect(clippy::disallowed_methods, reason = "the tests look at what was written")]
+
 use tokio::sync::mpsc::Receiver;
 
 use super::*;

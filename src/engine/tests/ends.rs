@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 
 use super::world::{World, story};
 use crate::engine::Limits;
+use crate::plan::Context as _;
 use crate::plan::sketch::sketch;
 
 #[test]
@@ -15,6 +16,8 @@ fn a_stream_has_passed_where_all_of_its_steps_have() {
     world.run();
     let passed = plan.streams.ids().map(|stream| world.engine.passed(stream));
     assert_eq!(passed.collect::<Vec<_>>(), [true, false, false]);
+    let succeeded = plan.streams.ids().map(|stream| world.engine.success(stream));
+    assert_eq!(succeeded.collect::<Vec<_>>(), [true, false, false]);
 }
 
 #[test]

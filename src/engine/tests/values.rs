@@ -330,6 +330,20 @@ fn an_address_is_waited_for_and_comes() {
 }
 
 #[test]
+fn its_own_address_is_there_for_every_stream() {
+    assert_snapshot!(story("a: host a $ 1s", ""), @"
+    0ms RunStarted
+    0ms a: opening
+    0ms a: opened
+    0ms a: 1s: started
+    1s a: 1s: passed
+    1s > close a
+    1s a: closed
+    1s ended, exit code 0
+    ");
+}
+
+#[test]
 fn a_stream_whose_address_is_wanted_opens_when_all_of_its_keys_are_there() {
     assert_snapshot!(story("a: $ 1s; let x $ prints 1
         d: $ 2s; let y $ prints 1
