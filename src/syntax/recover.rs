@@ -246,8 +246,15 @@ pub(super) fn unexpected(parser: &Parser<'_>, at: usize, expected: &str) -> Box<
 
 /// The operator that somebody who knows other languages has meant by what stands at this byte of a condition.
 fn meant(parser: &Parser<'_>, at: usize) -> Option<&'static str> {
-    const OTHERS: [(&str, &str); 7] =
-        [("&&", "and"), ("||", "or"), ("=~", "matches"), ("!~", "matches"), ("=", "=="), ("!", "not"), ("is", "==")];
+    const OTHERS: [(&str, &str); 7] = [
+        ("&&", "and"),
+        ("||", "or"),
+        ("=~", "matches"),
+        ("!~", "not ... matches"),
+        ("=", "=="),
+        ("!", "not"),
+        ("is", "=="),
+    ];
     const WORDS: [&str; 5] = ["and", "or", "in", "matches", "contains"];
     let (before, rest) = (line_of(parser, at), &parser.text[at..]);
     let first = before.split_whitespace().next().unwrap_or_default();

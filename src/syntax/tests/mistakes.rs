@@ -26,6 +26,7 @@ fn an_operator_of_another_language_is_recognized() {
         ("expect !x", "`not`"),
         ("expect x not in [1]", "`not ... in`"),
         ("expect x =~ /a/", "`matches`"),
+        ("expect x !~ /a/", "`not ... matches`"),
         ("expect x contain 'a'", "`contains`"),
         ("if x = 1 { $ a }", "`==`"),
         ("shell(when = x = 1) 'a'", "`==`"),
