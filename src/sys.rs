@@ -359,23 +359,15 @@ extern "C" fn carry_out(order: *mut c_void) -> c_int {
     unsafe { libc::_exit(127) }
 }
 
-/// The signals that may be at something else than their defaults here, now or later: those that people and the system
-/// send, and of the others those that whoever started us ignores.
+/// The signals that others send and that mean something else than their default here, in all of this program's life.
+const HEARD: [c_int; 5] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE];
+
+/// The signals that a new process has to put back: [`HEARD`], and of the others those that whoever started us ignores.
+/// Not all there are: each costs a call in the way of every step.
 fn altered() -> &'static [c_int] {
     static ALTERED: OnceLock<Vec<c_int>> = OnceLock::new();
-    let ignored = |signal: &c_int| {
-        let mut found = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: with no new action it only fills in the one that is there; all zeroes are one too.
-        unsafe {
-            libc::sigaction(*signal, ptr::null(), found.as_mut_ptr());
-            found.assume_init().sa_sigaction == libc::SIG_IGN
-        }
-    };
-    ALTERED.get_or_init(|| {
-        let settable = |signal: &c_int| ![libc::SIGKILL, libc::SIGSTOP].contains(signal);
-        let others = (libc::SIGRTMIN()..=libc::SIGRTMAX()).filter(ignored);
-        (1..=libc::SIGSYS).filter(settable).chain(others).collect()
-    })
+    let ignored = |signal: &c_int| !HEARD.contains(signal) && is_ignored(*signal);
+    ALTERED.get_or_init(|| HEARD.into_iter().chain((1..=libc::SIGRTMAX()).filter(ignored)).collect())
 }
 
 /// As long as it lives, no signal reaches this thread.

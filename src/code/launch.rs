@@ -93,6 +93,7 @@ fn shell(interpreter: &Interpreter, launch: Launch<'_>) -> Result<Command, Strin
     let long_code = launch.text.len() + above.len() > LONG;
     let scripted =
         long_code || values.iter().any(|value| value.len() > LONG) || values.iter().map(Vec::len).sum::<usize>() > MANY;
+    let plain = plain(interpreter, &launch);
     let mut script = Vec::new();
     let mut env = launch.env;
     for (index, value) in values.into_iter().enumerate() {
@@ -118,7 +119,15 @@ fn shell(interpreter: &Interpreter, launch: Launch<'_>) -> Result<Command, Strin
     let mut argv = words(interpreter);
     argv.extend(launch.strict.then(|| b"-e".to_vec()));
     argv.extend([b"-c".to_vec(), code.into_bytes(), name.into_bytes()]);
-    Ok(Command { argv, env, stdin: launch.stdin, script: scripted.then_some(script) })
+    Ok(Command { argv, plain, env, stdin: launch.stdin, script: scripted.then_some(script) })
+}
+
+/// The words of code that needs no shell. Bash may have been told of a file to read first.
+fn plain(interpreter: &Interpreter, launch: &Launch<'_>) -> Vec<String> {
+    let whole =
+        launch.values.is_empty() && !launch.staged && matches!(interpreter.command.as_slice(), [it] if &**it == "sh");
+    let words = whole.then(|| super::plain::words(launch.text)).flatten();
+    words.unwrap_or_default().into_iter().map(str::to_owned).collect()
 }
 
 /// `NAME='value'` as a line of shell code.
@@ -149,7 +158,7 @@ fn python(interpreter: &Interpreter, launch: Launch<'_>) -> Command {
     }
     let mut argv = words(interpreter);
     argv.extend([b"-c".to_vec(), RUNNER.as_bytes().to_vec()]);
-    Command { argv, env, stdin: launch.stdin, script }
+    Command { argv, env, stdin: launch.stdin, script, ..Command::default() }
 }
 
 /// A value as JSON from which the runner makes Python's own type again; what JSON lacks is a map that says its kind.
@@ -187,7 +196,7 @@ fn exec(launch: Launch<'_>) -> Result<Command, String> {
     for (index, argument) in argv.iter().enumerate() {
         travels(argument, || if index == 0 { "the program".to_owned() } else { format!("argument {index}") })?;
     }
-    Ok(Command { argv: held(launch.staged, argv), env: launch.env, stdin: launch.stdin, script: None })
+    Ok(Command { argv: held(launch.staged, argv), env: launch.env, stdin: launch.stdin, ..Command::default() })
 }
 
 fn other(interpreter: &Interpreter, launch: Launch<'_>) -> Result<Command, String> {
@@ -199,7 +208,8 @@ fn other(interpreter: &Interpreter, launch: Launch<'_>) -> Result<Command, Strin
         return Err(format!("the interpreter `{name}` names no program"));
     }
     let argv = held(launch.staged, words(interpreter));
-    Ok(Command { argv, env: launch.env, stdin: Some(launch.text.as_bytes().to_vec()), script: None })
+    let stdin = Some(launch.text.as_bytes().to_vec());
+    Ok(Command { argv, env: launch.env, stdin, ..Command::default() })
 }
 
 /// A program that cannot wait by itself is started by a shell that can.

@@ -11,6 +11,7 @@ mod journey;
 mod launch;
 #[cfg(test)]
 mod nesting;
+mod plain;
 mod python;
 mod shell;
 
@@ -54,6 +55,9 @@ pub enum Dialect {
 pub struct Command {
     /// The program (a bare name is looked up in `PATH`) and its arguments.
     pub argv: Vec<Vec<u8>>,
+    /// What a shell would start for this and do nothing else: to be started instead, where the program is in `PATH` and
+    /// may be run. Plain words; none where it takes a shell.
+    pub plain: Vec<String>,
     /// Added to the environment, in order.
     pub env: Vec<(Arc<str>, Vec<u8>)>,
     /// What stands on its stdin; nothing is `/dev/null`.

@@ -12,7 +12,10 @@
 # Bash says that a signal has ended a job, and lets the last part of a pipe set variables, only where it is told to.
 [ "$BASH_VERSION" ] && { set +o posix; shopt -s lastpipe; }
 exec 3<&0 5>&2 6>&1 </dev/null 2>/dev/null
-_d= _h= _i= _s= _u= _R= _W= _K= _k=
+_d= _h= _i= _s= _u= _w= _R= _W= _K= _k=
+_n1=$_n$_n$_n$_n$_n$_n$_n$_n$_n$_n
+_n2=$_n1$_n1$_n1$_n1$_n1$_n1$_n1$_n1$_n1$_n1
+_n3=$_n2$_n2$_n2$_n2$_n2$_n2$_n2$_n2$_n2$_n2
 [ "$_D" ] && _D=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/mstream-XXXXXX") && export MSTREAM_TMP="$_D"
 
 say() { printf '\036%s %s\n' "$_N" "$*" >&6; }
@@ -136,10 +139,12 @@ for _q in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control;
 starved() { [ "$_K" ] && while read -r _l _q; do case $_l in oom_kill) _k=$_q;; esac; done <"$_K"; }
 
 # Becomes the job: the function x sets its variables, _d is its folder, _h says whether it is held, _u whom it runs as,
-# _v the names of its variables.
+# _v the names of its variables. _w are the plain words that are started instead where the first is a program of the
+# system: no other is sure to start without a shell.
 be() {
   x
   [ -z "$_d" ] || CDPATH= cd -- "$_d" || { say F "the folder $_d cannot be used"; exit 126; }
+  [ "$_w" ] && find "${_w%% *}" && case $_q in /bin/*|/sbin/*|/usr/bin/*|/usr/sbin/*) set -- $_w;; esac
   if ! find "$1"; then
     case $1 in */*) say F "\`$1\` does not exist";; *) say F "\`$1\` was not found in PATH";; esac
     exit 127
@@ -187,7 +192,7 @@ job() {
   else
     _m=$(feed "$@" 2>&1)
   fi
-  _d= _h= _i= _s= _u=
+  _d= _h= _i= _s= _u= _w=
   _p=${_m%%"$_n"*}; _g=${_m#*"$_n"}; _g=${_g%=*}
   case $_p in ''|*[!0-9]*) _p= _g=;; esac
   [ "$_g" ] && _g=s

@@ -75,6 +75,11 @@ pub(super) fn job(
     if job.staged {
         order.extend_from_slice(b"_h=h; ");
     }
+    if !job.command.plain.is_empty() && job.user.is_none() {
+        order.extend_from_slice(b"_w=");
+        quote(&mut order, job.command.plain.join(" ").as_bytes());
+        order.extend_from_slice(b"; ");
+    }
     content(&mut order, "stdin", "i", stdin);
     content(&mut order, "script", "s", script);
     order.extend_from_slice(b"job");
@@ -83,10 +88,29 @@ pub(super) fn job(
             return Err("an argument holds a NUL byte, which no process can be given".to_owned());
         }
         order.push(b' ');
-        quote(&mut order, word);
+        padded(&mut order, word);
     }
     order.push(b'\n');
     Ok(order)
+}
+
+/// The same as [`quote`], with the many empty lines short that stand before code: the guard holds ten newlines in `_n1`, a
+/// hundred in `_n2` and a thousand in `_n3`.
+fn padded(order: &mut Vec<u8>, bytes: &[u8]) {
+    let mut rest = bytes;
+    while let Some(at) = memchr::memmem::find(rest, b"\n\n\n\n\n\n\n\n\n\n") {
+        quote(order, &rest[..at]);
+        let end = rest[at..].iter().position(|byte| *byte != b'\n').map_or(rest.len(), |length| at + length);
+        let mut left = end - at;
+        order.push(b'"');
+        for (name, length) in [("$_n3", 1_000), ("$_n2", 100), ("$_n1", 10), ("$_n", 1)] {
+            order.extend_from_slice(name.repeat(left / length).as_bytes());
+            left %= length;
+        }
+        order.push(b'"');
+        rest = &rest[end..];
+    }
+    quote(order, rest);
 }
 
 fn content(order: &mut Vec<u8>, name: &str, flag: &str, content: Content<'_>) {
@@ -159,6 +183,10 @@ mod tests {
             "x(){ export A='1'\"$_n\"'2'; }; _d='a dir'; _h=h; stdin(){ printf %b 'x\\0000\\0047\\0012'; }; _i=i; \
              script(){ cat -- '/t/1'; }; _s=s; job 'sh' '-c' 'echo '\\''a'\\'''\"$_n\"'b'\n"
         );
+        let code = ["(", &"\n".repeat(1_213), ")\n"].concat();
+        let mut short = Vec::new();
+        padded(&mut short, code.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&short), "'('\"$_n3$_n2$_n2$_n1$_n$_n$_n\"')'\"$_n\"''");
         let said = super::job(&job, &[("A.B", b"")], Content::Nothing, Content::Nothing).unwrap_err();
         assert_eq!(said, "the environment variable `A.B` cannot be set here: a shell takes letters, digits and _");
     }

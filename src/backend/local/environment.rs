@@ -73,6 +73,13 @@ impl Environment {
         Ok(found)
     }
 
+    /// Where `program` is right now, in a folder that is the same for everybody.
+    pub(super) fn find_afresh(&self, program: &str, path: Option<&[u8]>) -> Option<CString> {
+        let path = path.map_or(self.path.as_os_str(), OsStr::from_bytes);
+        let fixed = std::env::split_paths(path).all(|folder| folder.is_absolute());
+        fixed.then(|| look(program.as_bytes(), path).ok()).flatten()
+    }
+
     /// Forgets where programs were, because one of them is there no more.
     pub(super) fn forget(&self) {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -143,6 +150,15 @@ mod tests {
         assert_eq!(it.find(b"sh", Some(b"/nowhere")).unwrap_err(), "`sh` was not found in PATH");
         assert_eq!(it.find(b"no-such-one", None).unwrap_err(), "`no-such-one` was not found in PATH");
         assert_eq!(it.find(b"./here", None).unwrap().to_bytes(), b"./here");
+    }
+
+    #[test]
+    fn a_folder_that_depends_on_where_one_is_is_left_to_the_shell() {
+        let it = environment(&[("PATH", "/usr/bin:/bin")]);
+        assert!(it.find_afresh("sh", None).unwrap().to_bytes().ends_with(b"bin/sh"));
+        assert_eq!(it.find_afresh("no-such-one", None), None);
+        assert_eq!(it.find_afresh("sh", Some(b"/usr/bin:.")), None);
+        assert_eq!(it.find_afresh("sh", Some(b"/usr/bin:")), None);
     }
 
     #[test]

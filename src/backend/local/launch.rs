@@ -67,11 +67,19 @@ fn start(local: &Local, job: &Job, cookie: &CString, descriptors: &[(BorrowedFd<
     added.push(cookie.clone());
     let env = local.environment.block(&added);
     let path = job.command.env.iter().rev().find(|(name, _)| &**name == "PATH").map(|(_, value)| value.as_slice());
+    let begin = |program: &CString, argv: &[CString]| {
+        let spawn = Spawn { program, argv, env: &env, dir: Some(&c_dir), descriptors };
+        lead(|| sys::spawn(spawn))
+    };
+    if let Some((program, argv)) = plain(local, job, path)
+        && let Ok(started) = begin(&program, &argv)
+    {
+        return Ok(started);
+    }
     let mut again = true;
     loop {
         let (program, argv) = words(local, job, path)?;
-        let spawn = Spawn { program: &program, argv: &argv, env: &env, dir: Some(&c_dir), descriptors };
-        match lead(|| sys::spawn(spawn)) {
+        match begin(&program, &argv) {
             Ok(started) => return Ok(started),
             // A program that was found before may have moved since.
             Err(error) if error.kind() == io::ErrorKind::NotFound && std::mem::take(&mut again) => {
@@ -80,6 +88,14 @@ fn start(local: &Local, job: &Job, cookie: &CString, descriptors: &[(BorrowedFd<
             Err(error) => return Err(refused(&program, &dir, &error)),
         }
     }
+}
+
+/// The program and its arguments where it takes no shell to start them; what goes wrong with them is for a shell to say.
+fn plain(local: &Local, job: &Job, path: Option<&[u8]>) -> Option<(CString, Vec<CString>)> {
+    let name = job.command.plain.first().filter(|_| job.user.is_none())?;
+    let program = local.environment.find_afresh(name, path)?;
+    let argv = job.command.plain.iter().map(|word| CString::new(word.as_str()).ok()).collect::<Option<_>>()?;
+    Some((program, argv))
 }
 
 /// The program and all arguments, the change of user included.
