@@ -89,6 +89,7 @@ catalogue! {
     ValueBeforeProduced "MS117" "value-before-produced" Error;
     EmptySelection "MS118" "empty-selection" Error;
     ParameterClash "MS119" "parameter-clash" Error;
+    LiteralHole "MS120" "literal-hole" Warning;
     Deadlock "MS201" "deadlock" Error;
     LonelyBarrier "MS202" "lonely-barrier" Warning;
     PartiesDiffer "MS203" "parties-differ" Error;

@@ -84,6 +84,11 @@ impl<'a> Builder<'a> {
         let (text, holes, strict) = match (&code.body, dialect) {
             (Body::Text(text), Dialect::Shell | Dialect::Python | Dialect::Other) => {
                 let strict = text.form == TextForm::Fenced && dialect == Dialect::Shell;
+                for piece in text.pieces.iter().filter(|_| dialect == Dialect::Shell) {
+                    if let Piece::Literal(literal) = piece {
+                        self.meant_as_a_hole(literal, true, span, cursor);
+                    }
+                }
                 (self.embedded(dialect, text)?, self.holes(text, cursor), strict)
             }
             (Body::Arguments(list), Dialect::Exec) => ("".into(), self.arguments_of(list, cursor)?, false),

@@ -40,11 +40,17 @@ impl Builder<'_> {
                 if let Value::Regex(pattern) = value {
                     self.regex(pattern, it.span);
                 }
+                if let Value::Text(text) = value {
+                    self.meant_as_a_hole(text, false, it.span, cursor);
+                }
                 return Expr::Constant(value.clone());
             }
             ExprKind::Template(text) => {
                 let pieces = text.pieces.iter().map(|piece| match piece {
-                    Piece::Literal(literal) => Expr::Constant(Value::Text(literal.clone())),
+                    Piece::Literal(literal) => {
+                        self.meant_as_a_hole(literal, false, it.span, cursor);
+                        Expr::Constant(Value::Text(literal.clone()))
+                    }
                     Piece::Hole(expr, _) => self.expr(expr, cursor),
                 });
                 Expr::Concat(pieces.collect())
@@ -69,6 +75,33 @@ impl Builder<'_> {
             }
         };
         self.fold(expr, it.span)
+    }
+
+    /// Tells of what is a hole elsewhere and none here, where there is something of that name: `${name}` and `{{name}}` in
+    /// a text, the latter in shell code too.
+    pub(super) fn meant_as_a_hole(&mut self, text: &str, code: bool, span: Span, cursor: &Cursor<'_>) {
+        let forms: &[(&str, &str)] = if code { &[("{{", "}}")] } else { &[("{{", "}}"), ("${", "}")] };
+        for (open, close) in forms {
+            for (at, _) in text.match_indices(open) {
+                let Some((path, _)) = text[at + open.len()..].split_once(close) else { continue };
+                let path = path.trim();
+                let (name, member) = path.split_once(['.', '[']).map_or((path, false), |(name, _)| (name, true));
+                // `$${{name}}` is that text itself.
+                if !text[..at].ends_with('$') && self.stands_for_something(name, member, cursor) {
+                    let message = format!("nothing is put in place of `{open}{path}{close}`");
+                    let problem = Diagnostic::new(Code::LiteralHole, span, message);
+                    self.tell(problem.help(format!("a hole, in which the value is put, is `${{{{{path}}}}}`")));
+                }
+            }
+        }
+    }
+
+    /// Whether a value has that name, or something of which it is a member.
+    fn stands_for_something(&self, name: &str, member: bool, cursor: &Cursor<'_>) -> bool {
+        let streams = || self.scenario.fleets.contains_key(name) || self.scenario.stream_named(name).is_some();
+        cursor.scope.iter().any(|(bound, _)| &**bound == name)
+            || cursor.values.contains_key(name)
+            || member && (["self", "param", "streams"].contains(&name) || streams())
     }
 
     pub(super) fn wrong(&mut self, span: Span, message: &str) -> Expr {

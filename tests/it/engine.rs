@@ -80,6 +80,8 @@ impl Engine {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
         command.args(["--mount", "--net", "sh", "-eu", "-c", &serve(dockerd), "serve"]).arg(folder.path());
+        // What it leaves when it ends goes with the rest.
+        command.env("TMPDIR", folder.path());
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         // The thread that starts it has to outlive it.
