@@ -74,7 +74,7 @@ pub(super) fn check(it: &Check, console: &Console) -> u8 {
 
 /// Adds the diagnostics of one scenario, and its files, to those of all.
 fn merge(all: &mut Vec<Diagnostic>, sources: &mut Sources, mut found: Vec<Diagnostic>, files: &Sources) {
-    let ids: Vec<_> = files.iter().map(|(_, file)| sources.add(file.name().clone(), file.text().clone())).collect();
+    let ids: Vec<_> = files.iter().map(|(_, file)| sources.share(file)).collect();
     for problem in &mut found {
         problem.span.file = ids[problem.span.file.0 as usize];
         for other in &mut problem.others {

@@ -17,10 +17,11 @@ const MAX_FILE: u64 = 64 << 20;
 /// The text of a file: UTF-8, of a bounded size.
 pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    // A device or a pipe does not say how much it holds.
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     if size <= MAX_FILE {
+        // A device or a pipe does not say how much it holds.
+        bytes.reserve_exact(usize::try_from(size).unwrap_or_default());
         file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     }
     if size.max(bytes.len() as u64) > MAX_FILE {

@@ -9,7 +9,8 @@ use super::span::{FileId, Span};
 #[derive(Clone, Debug)]
 pub struct Source {
     name: Arc<str>,
-    text: Arc<str>,
+    // Moved in, never copied: it may be large.
+    text: Arc<String>,
     lines: Vec<u32>,
 }
 
@@ -23,10 +24,12 @@ pub struct Location {
 }
 
 impl Source {
-    fn new(name: Arc<str>, text: Arc<str>) -> Self {
-        let starts = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
-        let lines = std::iter::once(0).chain(starts).map(|at| u32::try_from(at).unwrap_or(u32::MAX)).collect();
-        Self { name, text, lines }
+    fn new(name: Arc<str>, text: String) -> Self {
+        let ends = memchr::memchr_iter(b'\n', text.as_bytes());
+        let mut lines = Vec::with_capacity(ends.clone().count() + 1);
+        lines.push(0);
+        lines.extend(ends.map(|at| u32::try_from(at + 1).unwrap_or(u32::MAX)));
+        Self { name, text: Arc::new(text), lines }
     }
 
     /// The name as given on the command line or in an `import`.
@@ -35,7 +38,7 @@ impl Source {
     }
 
     /// The whole text.
-    pub fn text(&self) -> &Arc<str> {
+    pub fn text(&self) -> &str {
         &self.text
     }
 
@@ -66,9 +69,16 @@ pub struct Sources {
 
 impl Sources {
     /// Adds a text and returns its id.
-    pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
+    pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<String>) -> FileId {
         let id = self.next();
         self.files.push(Source::new(name.into(), text.into()));
+        id
+    }
+
+    /// Adds a text of others and returns its id here.
+    pub fn share(&mut self, source: &Source) -> FileId {
+        let id = self.next();
+        self.files.push(source.clone());
         id
     }
 

@@ -123,9 +123,8 @@ impl Builder<'_, '_> {
             self.problems.push(*self.limits.exceeded(named, message));
             return None;
         }
-        let text: Arc<str> = text.into();
-        let id = self.sources.add(path.display().to_string(), text.clone());
-        yaml::read(id, &text, self.limits).unwrap_or_else(|problem| {
+        let id = self.sources.add(path.display().to_string(), text);
+        yaml::read(id, self.sources.file(id).text(), self.limits).unwrap_or_else(|problem| {
             self.problems.push(*problem);
             None
         })

@@ -296,7 +296,7 @@ fn a_password_is_seen_nowhere() {
     let (_, sources, told) = Story { streams: &[], ..story }.resolved();
     assert_eq!(told, "lab.ms:1:39: warning[MS402]: a password that everybody can read who can read this file\n");
     assert_eq!(
-        &**sources.file(crate::diagnostic::FileId(0)).text(),
+        sources.file(crate::diagnostic::FileId(0)).text(),
         "stream a = ssh(host = \"h\", password = \"*******\")\n"
     );
 }

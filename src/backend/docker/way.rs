@@ -112,9 +112,11 @@ async fn why(docker: &Docker, id: &str, name: &str, exec: &str) -> Option<String
         }
         match docker.inspect_exec(exec).await.ok().and_then(|exec| exec.exit_code) {
             Some(code) if NOT_STARTED.contains(&code) => {
-                return Some(format!(
-                    "the container {name} has no `sh`, and a stream needs one: take an image with a shell"
-                ));
+                // Of one that has ended meanwhile the engine says the same, and learns it a moment later.
+                sleep(PAUSE).await;
+                let no_shell =
+                    || format!("the container {name} has no `sh`, and a stream needs one: take an image with a shell");
+                return Some(gone(docker, id, name).await.unwrap_or_else(no_shell));
             }
             // Killed: alone, or with all the others, of which the engine learns a moment later.
             Some(KILLED) | None => sleep(PAUSE).await,
