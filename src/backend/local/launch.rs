@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -60,7 +60,10 @@ pub(super) fn launch(local: &Local, job: &Job) -> Result<Launched, String> {
 fn start(local: &Local, job: &Job, cookie: &CString, descriptors: &[(BorrowedFd<'_>, i32)]) -> Result<Started, String> {
     let dir = folder(local, job);
     let c_dir = CString::new(dir.as_os_str().as_bytes()).map_err(|_| nul("the folder"))?;
-    let mut added = Vec::with_capacity(job.command.env.len() + 1);
+    let mut added = Vec::with_capacity(job.command.env.len() + 2);
+    if !job.command.env.iter().any(|(name, _)| &**name == "PWD") {
+        added.extend(stands_in(&dir)?);
+    }
     for (name, value) in &job.command.env {
         added.push(variable(name.as_bytes(), value)?);
     }
@@ -138,6 +141,13 @@ fn as_user(user: &str, job: &Job, root: bool) -> Result<Vec<String>, String> {
 
 fn folder(local: &Local, job: &Job) -> PathBuf {
     job.dir.as_ref().map_or_else(|| local.folder.clone(), |dir| local.folder.join(dir))
+}
+
+/// What tells a process by which name its folder was entered: whoever inherits it from us would be told ours.
+fn stands_in(dir: &Path) -> Result<Option<CString>, String> {
+    let straight = !dir.components().any(|part| part == Component::ParentDir);
+    let dir = if straight { Some(dir.components().collect()) } else { dir.canonicalize().ok() };
+    dir.map(|dir: PathBuf| variable(b"PWD", dir.as_os_str().as_bytes())).transpose()
 }
 
 /// Why a process could not be started.
