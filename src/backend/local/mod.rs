@@ -114,8 +114,7 @@ impl Session for LocalSession {
     }
 
     fn run(&self, job: Job, orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
-        let local = Arc::clone(&self.0);
-        Box::pin(async move { process::live(&local, job, orders, voice).await })
+        process::live(Arc::clone(&self.0), &job, orders, voice)
     }
 
     fn put(&self, from: PathBuf, to: String) -> Task<Result<(), String>> {

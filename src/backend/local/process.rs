@@ -6,6 +6,8 @@
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -17,7 +19,7 @@ use super::Local;
 use super::kin::{self, Claim};
 use super::launch::{self, Launched};
 use super::pump::{Pump, Until};
-use crate::backend::{Job, Orders, Told, Voice};
+use crate::backend::{Job, Orders, Task, Told, Voice};
 use crate::engine::{Captured, End, Stop};
 use crate::event::{Channel, Exit};
 use crate::sys;
@@ -34,33 +36,38 @@ const DYING: Duration = Duration::from_secs(2);
 /// How long a held process may take to get to where it waits, before it is taken to be there.
 const STAGING: Duration = Duration::from_millis(250);
 
-/// Runs `job` from its start to its end, and tells `voice` all of it.
-pub(super) async fn live(local: &Local, job: Job, mut orders: watch::Receiver<Orders>, voice: Voice) {
+/// Starts the process of `job`. What comes back follows it to its end, and tells `voice` all of it. It is small: there is
+/// one for every step, and none of what was needed for the start is in it.
+pub(super) fn live(local: Arc<Local>, job: &Job, mut orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
     let told = *orders.borrow_and_update();
     let exit = match told.stop {
-        Stop::No => match launch::launch(local, &job) {
+        Stop::No => match launch::launch(&local, job) {
             Ok(launched) => {
                 let Launched { pid, end, claim, stdout, stderr, hold } = launched;
                 let guard = Guard { pid, claim, over: false };
-                let mut life = Life { guard, pumps: Pumps { stdout, stderr }, hold, stop: Stop::No, orders, voice };
+                let pumps = Pumps { stdout, stderr };
                 let end = sys::watch(end).map_err(|(_, error)| error);
                 local.spares.tidy();
-                life.run(told.released, &job, end.as_ref()).await;
-                local.spares.ended(Used { _pumps: life.pumps, _end: end.ok() });
-                return;
+                let (watched, capture, released) = (job.watched, job.capture, told.released);
+                let life = Life { guard, pumps, hold, watched, capture, stop: Stop::No, orders, voice };
+                return Box::pin(life.run(released, end, local));
             }
             Err(words) => Exit::NotStarted(words.into()),
         },
         Stop::Gently(signal) => Exit::Signal(signal),
         Stop::Now => Exit::Signal(libc::SIGKILL),
     };
-    voice.tell(Told::Ended(End { exit, captured: None })).await;
+    Box::pin(async move { voice.tell(Told::Ended(End { exit, captured: None })).await })
 }
 
 struct Life {
     guard: Guard,
     pumps: Pumps,
     hold: Option<std::fs::File>,
+    /// Whether its start is told.
+    watched: bool,
+    /// Whether its output is kept.
+    capture: bool,
     stop: Stop,
     orders: watch::Receiver<Orders>,
     voice: Voice,
@@ -91,36 +98,40 @@ enum Turn {
     Ordered(bool),
     Exited,
     Staged,
+    Watching,
     Dry,
 }
 
 impl Life {
-    async fn run(&mut self, released: bool, job: &Job, end: Result<&AsyncFd<OwnedFd>, &std::io::Error>) {
-        if job.watched {
+    async fn run(mut self, released: bool, end: std::io::Result<AsyncFd<OwnedFd>>, local: Arc<Local>) {
+        if self.watched {
             self.voice.tell(Told::Started).await;
         }
         if released {
             self.release().await;
         }
-        let exit = match end {
+        let exit = match &end {
             Ok(end) => self.until_exit(end).await,
             Err(error) => {
                 self.guard.claim.kill();
                 Exit::NotStarted(format!("this machine has no room for one more process: {error}").into())
             }
         };
-        self.pumps.carry(&self.voice, Until::Dry).await;
-        self.settle().await;
+        self.pumps.drain(&self.voice).await;
+        if !self.alone() {
+            Box::pin(self.settle()).await;
+        }
         self.guard.over = true;
-        let captured = self.captured(job.capture).await;
+        let captured = self.captured().await;
         self.voice.tell(Told::Ended(End { exit, captured })).await;
+        local.spares.ended(Used { _pumps: self.pumps, _end: end.ok() });
     }
 
     /// Carries output and follows orders until the first process ends.
     async fn until_exit(&mut self, end: &AsyncFd<OwnedFd>) -> Exit {
         let started = Instant::now();
         let mut staged = false;
-        let mut dry = false;
+        let (mut watching, mut dry) = (false, false);
         loop {
             let listening = self.stop != Stop::Now;
             let staging = self.hold.is_some() && !staged;
@@ -129,7 +140,8 @@ impl Life {
                 changed = self.orders.changed(), if listening => Turn::Ordered(changed.is_ok()),
                 _ = end.ready(Interest::READABLE) => Turn::Exited,
                 () = in_place(self.guard.pid, started), if staging => Turn::Staged,
-                () = self.pumps.later(&self.voice, started), if !dry => Turn::Dry,
+                () = sleep_until(started + WATCHED_AFTER), if !watching => Turn::Watching,
+                () = async { self.pumps.watch(&self.voice).await }, if watching && !dry => Turn::Dry,
             };
             match turn {
                 Turn::Ordered(given) => self.follow(given).await,
@@ -142,6 +154,7 @@ impl Life {
                     staged = true;
                     self.voice.tell(Told::Staged).await;
                 }
+                Turn::Watching => watching = true,
                 Turn::Dry => dry = true,
             }
         }
@@ -191,7 +204,7 @@ impl Life {
         if self.stop != Stop::No && !immortal.is_empty() {
             self.voice.tell(Told::Leaked(kin::describe(&immortal))).await;
         }
-        self.pumps.carry(&self.voice, Until::Dry).await;
+        self.pumps.drain(&self.voice).await;
     }
 
     /// Does what has been ordered; `given` is false where there is nobody any more to give orders.
@@ -220,7 +233,7 @@ impl Life {
     }
 
     /// What a `let` keeps; what it could not keep is told.
-    async fn captured(&mut self, capture: bool) -> Option<Box<Captured>> {
+    async fn captured(&mut self) -> Option<Box<Captured>> {
         let (stdout, out) = self.pumps.stdout.captured();
         let (stderr, err) = self.pumps.stderr.captured();
         for (channel, dropped) in [(Channel::Stdout, out), (Channel::Stderr, err)] {
@@ -228,15 +241,20 @@ impl Life {
                 self.voice.tell(Told::Cut(channel, dropped)).await;
             }
         }
-        capture.then(|| Box::new(Captured { stdout, stderr }))
+        self.capture.then(|| Box::new(Captured { stdout, stderr }))
     }
 }
 
 impl Pumps {
-    /// Carries both channels, from shortly after the start on.
-    async fn later(&mut self, voice: &Voice, started: Instant) {
-        sleep_until(started + WATCHED_AFTER).await;
-        self.carry(voice, Until::End).await;
+    /// Carries both channels as long as anybody can write. Boxed: most processes end before it begins.
+    fn watch<'a>(&'a mut self, voice: &'a Voice) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(self.carry(voice, Until::End))
+    }
+
+    /// Carries what is there now, of one channel after the other: a dead process waits for neither.
+    async fn drain(&mut self, voice: &Voice) {
+        self.stdout.carry(voice, Until::Dry).await;
+        self.stderr.carry(voice, Until::Dry).await;
     }
 
     async fn carry(&mut self, voice: &Voice, until: Until) {

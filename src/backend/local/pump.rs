@@ -1,6 +1,7 @@
 //! Carries what a process prints from its pipe to its voice, as bytes, in pieces of bounded size.
 
 use std::io::ErrorKind;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -203,10 +204,10 @@ impl Pump {
 
 fn fill(pipe: &OwnedFd, buffer: &mut Vec<u8>) -> Result<usize, Errno> {
     if buffer.capacity() == 0 {
-        let mut sip = [0; SIP];
-        let length = rustix::io::read(pipe, &mut sip)?;
-        buffer.extend_from_slice(&sip[..length]);
-        return Ok(length);
+        let mut sip = [const { MaybeUninit::uninit() }; SIP];
+        let (sip, _) = rustix::io::read(pipe, &mut sip)?;
+        buffer.extend_from_slice(sip);
+        return Ok(sip.len());
     }
     rustix::io::read(pipe, spare_capacity(buffer))
 }
