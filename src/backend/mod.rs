@@ -52,8 +52,9 @@ pub trait Session: Send + Sync {
     /// The address that others can use.
     fn host(&self) -> Arc<str>;
 
-    /// The whole life of one process. All it tells goes down `voice`, its end last; it listens to `orders` all the
-    /// time. Dropping the future must not leave the process running for longer than the session.
+    /// The whole life of one process, which may begin with the call. All it tells goes down `voice`, its end last; it
+    /// listens to `orders` all the time. Dropping the future must not leave the process running for longer than the
+    /// session.
     fn run(&self, job: Job, orders: watch::Receiver<Orders>, voice: Voice) -> Task<()>;
 
     /// Copies a file or a folder of this machine to the stream; the error in words.
