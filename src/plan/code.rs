@@ -84,10 +84,8 @@ impl<'a> Builder<'a> {
         let (text, holes, strict) = match (&code.body, dialect) {
             (Body::Text(text), Dialect::Shell | Dialect::Python | Dialect::Other) => {
                 let strict = text.form == TextForm::Fenced && dialect == Dialect::Shell;
-                for piece in text.pieces.iter().filter(|_| dialect == Dialect::Shell) {
-                    if let Piece::Literal(literal) = piece {
-                        self.meant_as_a_hole(literal, true, span, cursor);
-                    }
+                if dialect == Dialect::Shell {
+                    self.holes_of_others(text, cursor);
                 }
                 (self.embedded(dialect, text)?, self.holes(text, cursor), strict)
             }
@@ -141,6 +139,15 @@ impl<'a> Builder<'a> {
         };
         self.texts.insert(text.span, embedded.clone());
         embedded
+    }
+
+    /// Tells of what would be holes in another language.
+    fn holes_of_others(&mut self, text: &Text, cursor: &Cursor<'_>) {
+        for piece in text.pieces.iter() {
+            if let Piece::Literal(literal) = piece {
+                self.meant_as_a_hole(literal, true, text.span, cursor);
+            }
+        }
     }
 
     fn holes(&mut self, text: &Text, cursor: &mut Cursor<'_>) -> Box<[Expr]> {

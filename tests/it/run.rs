@@ -137,6 +137,19 @@ fn an_interrupt_stops_the_steps_and_runs_every_finally() {
     assert!(ended.took < Duration::from_secs(5), "{:?}", ended.took);
 }
 
+/// A new process shares the memory of mstream for a moment: no handler may be left that a signal could call in it.
+#[test]
+fn no_signal_is_handled_but_those_that_are_put_back() {
+    let ended = Run::start("stream a = local\non a { $ grep SigCgt /proc/$PPID/status }\n", &[]).end();
+    let said = ended.events.iter().find_map(|event| event["text"].as_str()?.strip_prefix("SigCgt:\t"));
+    let caught = u64::from_str_radix(said.unwrap().trim(), 16).unwrap();
+    // HUP, INT, QUIT, PIPE and TERM are put back. A process can only be sent SEGV, BUS and CHLD by its own doing; 32 and
+    // 33 belong to the C library.
+    let known = [1, 2, 3, 13, 15, 11, 7, 17, 32, 33].map(|signal: u32| 1_u64 << (signal - 1));
+    assert_eq!(caught & !known.iter().sum::<u64>(), 0, "{caught:x}");
+    assert_ne!(caught & 1 << 14, 0, "TERM is heard: {caught:x}");
+}
+
 #[test]
 fn a_second_interrupt_ends_everything_at_once() {
     let mut run = Run::start(
