@@ -177,6 +177,17 @@ fn an_alias_of_the_user_s_own_configuration_goes_over_a_jump_host() {
     let asked = ["auth-agent-req", "x11-req", "pty-req", "tcpip-forward"].iter().find(|it| log.contains(**it));
     assert_eq!((asked, folder.path().join("pwned").exists()), (None, false), "{log}");
 
+    // Every host on the way shows its key, and that is checked, whatever the configuration says.
+    let lax = "Host gate\n  HostKeyAlias nobody\n  StrictHostKeyChecking no\n";
+    let ours = std::fs::read_to_string(folder.path().join("ssh-config")).unwrap();
+    std::fs::write(folder.path().join("ssh-config"), lax.to_owned() + &ours).unwrap();
+    let (code, said) = exec(folder.path(), text, &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("cannot connect to tester@lab: on the way there, the host key of nobody is not known."),
+        "{said}"
+    );
+
     config("no-such-user");
     let (code, said) = exec(folder.path(), text, &[]);
     assert_eq!(code, Some(3), "{said}");

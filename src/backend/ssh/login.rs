@@ -7,20 +7,17 @@ use std::sync::Arc;
 
 use tokio::process::Command;
 
+use super::config::Config;
 use crate::backend::Place;
 use crate::backend::guard::Patience;
 use crate::scenario::keys;
 
-/// What every connection is told. The user's own configuration decides the rest.
-const ALWAYS: [&str; 12] = [
+/// What the connection to the host itself is told, beside what all on the way are. The configuration decides the rest.
+const ALWAYS: [&str; 8] = [
     "ControlMaster=yes",
     "ControlPersist=no",
     "ServerAliveCountMax=3",
-    "ConnectionAttempts=1",
-    "ForwardAgent=no",
-    "ForwardX11=no",
     "ClearAllForwardings=yes",
-    "PermitLocalCommand=no",
     "RemoteCommand=none",
     "RequestTTY=no",
     "EscapeChar=none",
@@ -35,6 +32,8 @@ pub(super) struct Login {
     /// The arguments of `ssh` up to the host, the ones of the control socket and the log left out. Streams for which
     /// they are the same share connections.
     pub(super) words: Vec<String>,
+    /// Named in the arguments; it must be written before they are used.
+    pub(super) config: Config,
     /// What answers when a password is asked for.
     pub(super) password: Option<Arc<str>>,
     /// For messages: `user@host:port`.
@@ -42,56 +41,56 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// The login that the keys of `place` describe. The error says which key is wrong.
-    pub(super) fn of(place: &Place, patience: Patience) -> Result<Self, String> {
-        let mut it = Self { host: "".into(), words: Vec::new(), password: None, shown: String::new() };
-        for option in ALWAYS {
-            it.option(option);
-        }
-        // `ssh` knows best why it waits in vain, and says so before anybody else gives up.
-        it.option(&format!("ConnectTimeout={}", patience.connect.mul_f64(0.9).as_secs().max(1)));
+    /// The login that the keys of `place` describe, with its configuration in `folder`. The error says which key is
+    /// wrong, or what cannot be read.
+    pub(super) fn of(place: &Place, patience: Patience, folder: &Path) -> Result<Self, String> {
+        let mut options: Vec<String> = ALWAYS.map(str::to_owned).into();
         // A dead line is noticed here in half the time after which the other end gives up, and in 15 seconds at most.
-        it.option(&format!("ServerAliveInterval={}", (patience.lease.as_secs() / 6).clamp(1, 5)));
-        let (mut user, mut port, mut host_key) = (String::new(), String::new(), "yes");
+        options.push(format!("ServerAliveInterval={}", (patience.lease.as_secs() / 6).clamp(1, 5)));
+        // `ssh` knows best why it waits in vain, and says so before anybody else gives up.
+        let mut way = vec![format!("ConnectTimeout {}\n", patience.connect.mul_f64(0.9).as_secs().max(1))];
+        let (mut host, mut user, mut port): (Arc<str>, _, _) = ("".into(), String::new(), String::new());
+        let (mut host_key, mut password, mut named) = ("yes", None, None);
+        let mut words = Vec::new();
         for (key, value) in &place.keys {
             keys::check("ssh", key, value)?;
             let text = value.to_string();
             match &**key {
-                "host" => it.host = text.into(),
+                "host" => host = text.into(),
                 "user" => user = text,
                 "port" => port = text,
                 "key" => {
-                    it.words.extend(["-i".to_owned(), path(place, &text)]);
-                    it.option("IdentitiesOnly=yes");
+                    words.extend(["-i".to_owned(), path(place, &text)]);
+                    options.push("IdentitiesOnly=yes".to_owned());
                 }
-                "password" => it.password = Some(text.into()),
-                "config" => it.words.extend(["-F".to_owned(), path(place, &text)]),
-                "known_hosts" => it.option(&format!("UserKnownHostsFile=\"{}\"", path(place, &text))),
+                "password" => password = Some(text.into()),
+                "config" => named = Some(path(place, &text)),
+                "known_hosts" => way.push(format!("UserKnownHostsFile \"{}\"\n", path(place, &text))),
                 "host_key" => host_key = if text == "accept-new" { "accept-new" } else { "yes" },
-                "jump" => it.words.extend(["-J".to_owned(), text]),
+                "jump" => words.extend(["-J".to_owned(), text]),
                 other => return Err(format!("an ssh stream has no key `{other}`")),
             }
         }
-        if it.host.is_empty() {
+        if host.is_empty() {
             return Err("an ssh stream needs a `host`".to_owned());
         }
-        it.option(&format!("StrictHostKeyChecking={host_key}"));
-        it.option(if it.password.is_some() { "BatchMode=no" } else { "BatchMode=yes" });
-        it.option("NumberOfPasswordPrompts=1");
-        it.shown = it.host.to_string();
+        way.push(format!("StrictHostKeyChecking {host_key}\n"));
+        if password.is_some() {
+            options.push("BatchMode=no".to_owned());
+        }
+        let config = Config::of(folder, &way, named)?;
+        words.extend(["-F".to_owned(), config.path.to_string_lossy().into_owned()]);
+        words.extend(options.into_iter().flat_map(|option| ["-o".to_owned(), option]));
+        let mut shown = host.to_string();
         if !user.is_empty() {
-            it.shown = format!("{user}@{}", it.shown);
-            it.words.extend(["-l".to_owned(), user]);
+            shown = format!("{user}@{shown}");
+            words.extend(["-l".to_owned(), user]);
         }
         if !port.is_empty() {
-            it.shown = format!("{}:{port}", it.shown);
-            it.words.extend(["-p".to_owned(), port]);
+            shown = format!("{shown}:{port}");
+            words.extend(["-p".to_owned(), port]);
         }
-        Ok(it)
-    }
-
-    fn option(&mut self, option: &str) {
-        self.words.extend(["-o".to_owned(), option.to_owned()]);
+        Ok(Self { host, words, config, password, shown })
     }
 
     /// Whether the host is an address, which no configuration names otherwise.
@@ -155,7 +154,8 @@ mod tests {
         let keys = keys.iter().map(|(key, value)| ((*key).into(), Value::Text((*value).into()))).collect();
         let place =
             Place { name: "web".into(), keys, run: "r1".into(), folder: "/scenario".into(), tmp: "/tmp/r1/web".into() };
-        Login::of(&place, Patience { connect: Duration::from_secs(10), lease: Duration::from_secs(30) })
+        let patience = Patience { connect: Duration::from_secs(10), lease: Duration::from_secs(30) };
+        Login::of(&place, patience, Path::new("/run/.ssh"))
     }
 
     #[test]
@@ -171,27 +171,30 @@ mod tests {
         ]);
         let it = it.unwrap();
         let words = it.words.join(" ");
-        assert!(words.contains("-i /scenario/keys/id -o IdentitiesOnly=yes"), "{words}");
-        assert!(words.contains("-o UserKnownHostsFile=\"/etc/known hosts\" -J me@gate:22,other"), "{words}");
-        assert!(words.ends_with("-o NumberOfPasswordPrompts=1 -l tester -p 2222"), "{words}");
-        assert!(words.contains("-o StrictHostKeyChecking=accept-new -o BatchMode=yes"), "{words}");
+        assert!(words.starts_with("-i /scenario/keys/id -J me@gate:22,other -F /run/.ssh/"), "{words}");
+        assert!(words.ends_with("-o IdentitiesOnly=yes -l tester -p 2222"), "{words}");
+        let way =
+            "ConnectTimeout 9\nUserKnownHostsFile \"/etc/known hosts\"\nStrictHostKeyChecking accept-new\nInclude";
+        assert!(it.config.text.contains(way), "{}", it.config.text);
         assert_eq!(it.shown, "tester@foo.example.com:2222");
     }
 
     #[test]
     fn nothing_is_forwarded_and_nothing_runs_here_whatever_the_configuration_says() {
-        let words = login(&[("host", "a")]).unwrap().words.join(" ");
-        for option in [
-            "ForwardAgent=no",
-            "ForwardX11=no",
-            "ClearAllForwardings=yes",
-            "PermitLocalCommand=no",
-            "RemoteCommand=none",
-            "RequestTTY=no",
-            "StrictHostKeyChecking=yes",
-            "BatchMode=yes",
-        ] {
+        let it = login(&[("host", "a")]).unwrap();
+        let words = it.words.join(" ");
+        for option in ["ClearAllForwardings=yes", "RemoteCommand=none", "RequestTTY=no"] {
             assert_eq!(words.matches(&format!("-o {option}")).count(), 1, "{words}");
+        }
+        let (ours, _) = it.config.text.split_once("Include").unwrap();
+        for line in [
+            "ForwardAgent no\n",
+            "ForwardX11 no\n",
+            "PermitLocalCommand no\n",
+            "StrictHostKeyChecking yes\n",
+            "BatchMode yes\n",
+        ] {
+            assert_eq!(ours.matches(line).count(), 1, "{ours}");
         }
     }
 

@@ -163,7 +163,7 @@ impl Host {
                 if reason::lacks_key(&said) {
                     said += &timeout_at(limit, self.login.key_of_host()).await.unwrap_or_default();
                 }
-                let words = reason::explain(&self.login.shown, &said);
+                let words = reason::explain(&self.login.shown, &self.login.config.known(&said));
                 seat.0.state.send_replace(State::Ended(words.clone()));
                 Err(words)
             }

@@ -1,6 +1,7 @@
 //! Streams on other hosts, through the user's own OpenSSH: its configuration, agent, jump hosts and known hosts.
 
 mod askpass;
+mod config;
 mod login;
 mod master;
 mod reason;
@@ -50,6 +51,7 @@ impl SshBackend {
         if hosts.is_empty() {
             self.make_folder()?;
         }
+        login.config.write()?;
         let host = Arc::new(Host::new(login, self.folder.clone(), self.patience, Arc::clone(&self.numbers)));
         hosts.push(Arc::clone(&host));
         Ok(host)
@@ -73,7 +75,7 @@ impl Drop for SshBackend {
 
 impl Backend for SshBackend {
     fn open(&self, place: Place) -> Task<Result<Arc<dyn Session>, String>> {
-        let host = Login::of(&place, self.patience).and_then(|login| self.host(login));
+        let host = Login::of(&place, self.patience, &self.folder).and_then(|login| self.host(login));
         let (patience, ledger) = (self.patience, Arc::clone(&self.ledger));
         Box::pin(async move {
             let host = host?;

@@ -36,6 +36,8 @@ const SILENT: &str = "It does not answer: is it up, and reachable from here?";
 /// What `ssh` says where the key of a host is not the one that is known, and where it is not known.
 const CHANGED: &str = "IDENTIFICATION HAS CHANGED";
 const UNKNOWN: &str = "Host key verification failed";
+/// What it says where not the host itself has hung up, but the way to it.
+const ON_THE_WAY: &str = "closed by UNKNOWN port";
 
 fn advice(said: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(words, _)| said.contains(words)).map(|(_, advice)| *advice)
@@ -47,9 +49,19 @@ pub(super) fn is_busy(said: &str) -> bool {
     early.iter().any(|words| said.contains(words)) && advice(said).is_none() && !said.contains(UNKNOWN)
 }
 
-/// Whether the key of a host is the matter, and `said` does not have it.
+/// Whether the key of the host itself is the matter, and `said` does not have it.
 pub(super) fn lacks_key(said: &str) -> bool {
-    said.contains(UNKNOWN) && fingerprint(said).is_none()
+    said.contains(UNKNOWN) && !said.contains(ON_THE_WAY) && fingerprint(said).is_none()
+}
+
+/// Whose key is the matter: of a jump host, its name.
+fn whose(said: &str) -> String {
+    let between = |from: &str, to: &str| Some(said.split_once(from)?.1.split_once(to)?.0);
+    let name = between("host key is known for ", " and you").or_else(|| between("Host key for ", " has changed"));
+    match name.filter(|_| said.contains(ON_THE_WAY)) {
+        Some(gate) => format!("on the way there, the host key of {gate}"),
+        None => "its host key".to_owned(),
+    }
 }
 
 fn fingerprint(said: &str) -> Option<&str> {
@@ -58,10 +70,11 @@ fn fingerprint(said: &str) -> Option<&str> {
 
 /// Why the key of `shown` is not taken.
 fn key(shown: &str, said: &str) -> String {
+    let whose = whose(said);
     let key = fingerprint(said).map(|key| format!(" {key}")).unwrap_or_default();
     if !said.contains(CHANGED) {
         return format!(
-            "cannot connect to {shown}: its host key{key} is not known. Compare it with that of the host \
+            "cannot connect to {shown}: {whose}{key} is not known. Compare it with that of the host \
              (`ssh-keygen -lf` of its /etc/ssh/ssh_host_*_key.pub), then connect once by hand, name its `known_hosts`, \
              or set `host_key = \"accept-new\"`"
         );
@@ -70,7 +83,7 @@ fn key(shown: &str, said: &str) -> String {
     let known = after("Offending ").and_then(|rest| rest.split_once(" key in ")).map_or("known_hosts", |(_, at)| at);
     let remove = after("ssh-keygen -f").map_or("ssh-keygen -R HOST".to_owned(), |rest| format!("ssh-keygen -f {rest}"));
     format!(
-        "cannot connect to {shown}: its host key{key} is not the one that stands in {known}. Somebody may be in between, \
+        "cannot connect to {shown}: {whose}{key} is not the one that stands in {known}. Somebody may be in between, \
          or it was set up anew: find out, and remove the old key with `{remove}`"
     )
 }
@@ -134,6 +147,31 @@ mod tests {
             "cannot connect to me@a: its host key SHA256:abc is not the one that stands in /home/me/.ssh/known_hosts:7. \
              Somebody may be in between, or it was set up anew: find out, and remove the old key with \
              `ssh-keygen -f \"/home/me/.ssh/known_hosts\" -R \"a\"`"
+        );
+    }
+
+    #[test]
+    fn a_jump_host_s_key_is_not_taken_for_that_of_the_host() {
+        let end = "Host key verification failed.\r\nkex_exchange_identification: Connection closed by remote host\r\n\
+                   Connection closed by UNKNOWN port 65535\r\n";
+        let unknown = format!("No ED25519 host key is known for gate and you have requested strict checking.\r\n{end}");
+        assert!(!lacks_key(&unknown));
+        let said = explain("me@a", &unknown);
+        assert!(
+            said.starts_with("cannot connect to me@a: on the way there, the host key of gate is not known. "),
+            "{said}"
+        );
+        let changed = format!(
+            "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\nSHA256:abc.\r\nOffending ED25519 key in \
+             /home/me/known:7\r\nHost key for gate has changed and you have requested strict checking.\r\n{end}"
+        );
+        let said = explain("me@a", &changed);
+        assert!(
+            said.starts_with(
+                "cannot connect to me@a: on the way there, the host key of gate SHA256:abc is not the one that stands in \
+                 /home/me/known:7. "
+            ),
+            "{said}"
         );
     }
 

@@ -1,0 +1,129 @@
+//! The configuration for a connection: what holds on the whole way, then that of the user. The `ssh` of a jump host is
+//! started by that of the host behind it, which passes on the name of its configuration and none of its options.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// What every host on the way is told first, and so for good. Nobody is there to answer questions.
+const WAY: [&str; 6] = [
+    "BatchMode yes\n",
+    "ConnectionAttempts 1\n",
+    "ForwardAgent no\n",
+    "ForwardX11 no\n",
+    "NumberOfPasswordPrompts 1\n",
+    "PermitLocalCommand no\n",
+];
+
+/// A configuration of more bytes is none.
+const LARGEST: u64 = 1 << 20;
+
+/// The user's own configuration, and that of the machine.
+const USER: &str = "~/.ssh/config";
+const MACHINE: &str = "/etc/ssh/ssh_config";
+
+/// A configuration, and the file that it will stand in.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Config {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+    named: Option<Named>,
+}
+
+/// What a stream names in place of the user's own configuration. It is copied: what is included may be written by nobody
+/// else, which is more than `ssh` asks of a file that is named to it.
+#[derive(Clone, PartialEq, Debug)]
+struct Named {
+    name: String,
+    copy: PathBuf,
+    text: Vec<u8>,
+}
+
+impl Config {
+    /// With these lines for a stream, and the configuration that it names in place of the user's own; in a file of
+    /// `folder`. The error says why that cannot be read.
+    pub(super) fn of(folder: &Path, options: &[String], named: Option<String>) -> Result<Self, String> {
+        let content = named.as_deref().map(read).transpose()?;
+        let mut hasher = DefaultHasher::new();
+        (options, &content).hash(&mut hasher);
+        let path = folder.join(format!("{:016x}", hasher.finish()));
+        let named = named.zip(content).map(|(name, text)| Named { name, copy: path.with_extension("named"), text });
+        let others = match &named {
+            Some(named) => format!("Include \"{}\"\n", named.copy.display()),
+            None => format!("Include {USER}\nInclude {MACHINE}\n"),
+        };
+        Ok(Self { path, text: WAY.concat() + &options.concat() + &others, named })
+    }
+
+    /// Writes the file, unless it is there.
+    pub(super) fn write(&self) -> Result<(), String> {
+        let copy = self.named.iter().map(|named| (&named.copy, &*named.text));
+        for (path, content) in copy.chain([(&self.path, self.text.as_bytes())]) {
+            let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            let written = match made {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                made => made.and_then(|mut file| file.write_all(content)),
+            };
+            written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// What was said, with the name that the user knows.
+    pub(super) fn known(&self, said: &str) -> String {
+        let named = self.named.as_ref();
+        named.map_or_else(|| said.to_owned(), |named| said.replace(&*named.copy.to_string_lossy(), &named.name))
+    }
+}
+
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    let below = path.strip_prefix("~/").zip(std::env::home_dir());
+    let file = below.map_or_else(|| PathBuf::from(path), |(rest, home)| home.join(rest));
+    let mut text = Vec::new();
+    let read = std::fs::File::open(file).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text));
+    match read {
+        Ok(length) if length as u64 <= LARGEST => Ok(text),
+        Ok(_) => Err(format!("the configuration that `config` names, {path}, is larger than 1 MiB")),
+        Err(error) => Err(format!("the configuration that `config` names, {path}, cannot be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_holds_on_the_whole_way_stands_before_what_the_user_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ["StrictHostKeyChecking yes\n".to_owned()];
+        let own = Config::of(folder.path(), &options, None).unwrap();
+        let rest = "StrictHostKeyChecking yes\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n";
+        assert_eq!(own.text, WAY.concat() + rest);
+
+        let named = Config::of(folder.path(), &options, Some("/etc/hostname".to_owned())).unwrap();
+        assert_ne!(named.path, own.path);
+        named.write().unwrap();
+        named.write().unwrap();
+        let copy = named.path.with_extension("named");
+        assert_eq!(named.text, format!("{}{}Include \"{}\"\n", WAY.concat(), options[0], copy.display()));
+        for (path, length) in
+            [(&named.path, named.text.len() as u64), (&copy, Path::new("/etc/hostname").metadata().unwrap().len())]
+        {
+            let written = path.metadata().unwrap();
+            assert_eq!((written.len(), written.mode() & 0o777), (length, 0o600));
+        }
+        let said = format!("{}: line 3: Bad configuration option: hots", copy.display());
+        assert_eq!(named.known(&said), "/etc/hostname: line 3: Bad configuration option: hots");
+    }
+
+    #[test]
+    fn a_named_configuration_that_is_none_is_told() {
+        let said = |path: &str| Config::of(Path::new("/nowhere"), &[], Some(path.to_owned())).unwrap_err();
+        let missing = "the configuration that `config` names, /no/such/file, cannot be read: No such file or directory (os error 2)";
+        assert_eq!(said("/no/such/file"), missing);
+        assert_eq!(said("/dev/zero"), "the configuration that `config` names, /dev/zero, is larger than 1 MiB");
+    }
+}
