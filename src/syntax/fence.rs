@@ -23,7 +23,7 @@ impl<'s> Parser<'s> {
         let after = self.at;
         let text = self.dedented(lines);
         self.at = after;
-        text
+        Ok(text)
     }
 
     /// The bytes of the lines between an opening fence and its closing one.
@@ -47,8 +47,7 @@ impl<'s> Parser<'s> {
             )
             .other(self.span(ticks), "the closing fence")
             .help("indent the line, or move the fence to the left");
-            self.at = self.content_end(close);
-            return Err(Box::new(problem));
+            self.report(problem);
         }
         self.at = self.content_end(close);
         Ok(start..close)
@@ -127,8 +126,9 @@ impl<'s> Parser<'s> {
         line == "}" || TOP_LEVEL.contains(&self.word(at)) && !line.contains('(') || self.word(at) == "stream"
     }
 
-    /// The lines without the indentation that they share, joined with line feeds.
-    fn dedented(&mut self, lines: Range<usize>) -> Parsed<Text> {
+    /// The lines without the indentation that they share, joined with line feeds. A bad hole leaves its statement, for
+    /// others rely on it.
+    fn dedented(&mut self, lines: Range<usize>) -> Text {
         self.opaque(&lines);
         let shared = shared_indentation(&self.text[lines.clone()]);
         let mut pieces = Making::default();
@@ -136,13 +136,14 @@ impl<'s> Parser<'s> {
         while at < lines.end {
             let (end, next) = (self.content_end(at), self.line_end(at) + 1);
             let blank = self.text[at..end].bytes().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-            self.holes(at + shared.min(blank)..end, &mut pieces)?;
+            let read = self.holes(at + shared.min(blank)..end, &mut pieces);
+            self.kept(read);
             pieces.push("\n");
             at = next;
         }
         let span = self.span(lines);
         let indent = u32::try_from(shared).unwrap_or(u32::MAX);
-        Ok(Text { pieces: pieces.finish(), span, form: TextForm::Fenced, indent })
+        Text { pieces: pieces.finish(), span, form: TextForm::Fenced, indent }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Mistakes: what is said about them, and where the reading goes on.
 
+use std::ops::Range;
+
 use pest::error::{Error, ErrorVariant, InputLocation};
 
 use super::block::{ANYWHERE, IN_BLOCK, TOP_LEVEL};
@@ -50,9 +52,8 @@ fn skip_lines(parser: &mut Parser<'_>, start: usize, stuck: usize) {
     let code = without_comment(&parser.text[start..end]).trim_end();
     let word = parser.word(start);
     let known = TOP_LEVEL.contains(&word) || IN_BLOCK.contains(&word) || ANYWHERE.contains(&word);
-    if code.ends_with("```") && code.find("```").is_some_and(|at| code[at..].bytes().all(|byte| byte == b'`')) {
-        let ticks = code.len() - code.trim_end_matches('`').len();
-        let fence = start + code.len() - ticks..start + code.len();
+    if let Some(fence) = opening(code) {
+        let fence = start + fence.start..start + fence.end;
         parser.at = end;
         if let Err(problem) = parser.fenced_lines(&fence) {
             parser.report(*problem);
@@ -64,6 +65,14 @@ fn skip_lines(parser: &mut Parser<'_>, start: usize, stuck: usize) {
     } else {
         parser.at = balanced_end(parser, start, end).max(start + 1);
     }
+}
+
+/// The backticks at the end of a bad line that were meant to open a fence; behind them the name of a language, as it
+/// stands in other texts.
+fn opening(code: &str) -> Option<Range<usize>> {
+    let at = code.find("```")?;
+    let name = code[at..].trim_start_matches('`');
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric()).then(|| at..code.len() - name.len())
 }
 
 /// The end of the line on which the brackets of a statement are closed; `end` where they are not.
@@ -231,7 +240,12 @@ pub(super) fn unexpected(parser: &Parser<'_>, at: usize, expected: &str) -> Box<
     let problem = parser.wrong(at..at + length, format!("{found} cannot stand here"));
     let problem = if expected.is_empty() { *problem } else { problem.label(format!("expected {expected}")) };
     let rest = &parser.text[at..];
-    Box::new(if rest.starts_with("```") {
+    let tagged = |rest: &str| rest.trim_start_matches('`').starts_with(|c: char| c.is_ascii_alphabetic());
+    Box::new(if rest.starts_with("```") && tagged(rest) {
+        problem.help("nothing stands behind a fence: what runs the code is named before it, as in: shell ```")
+    } else if rest.starts_with("```") && line_of(parser, at).trim_end().ends_with('=') {
+        problem.help("what runs the code is named before its fence, as in: shell ```")
+    } else if rest.starts_with("```") {
         problem.help("the code starts on the line after its fence, and a fence alone on a line ends it")
     } else if rest.starts_with('\u{a0}') {
         problem.help("this is a no-break space: write a plain one")

@@ -97,7 +97,7 @@ on cache {
     28:8 MS001 this `[` is not closed (opened here)
     31:11 MS001 this option has no name
     (stream cache (docker: image="redis" image="valkey"))
-    (on [web])
+    (on [web] (shell fenced3"   a\nb\n"))
     (on [cache] (shell $"still here") (if x))
     "#);
 }
@@ -147,6 +147,28 @@ fn an_unclosed_fence_ends_where_a_statement_could_start() {
     2:9 MS001 this fence cannot stand here (expected a fence, a list, a string or the end of the line)
     (on [a] (sync))
     ");
+}
+
+#[test]
+fn a_bad_statement_with_a_fence_takes_its_code_along() {
+    let text =
+        "on a {\n  start web ```sh\n    exec serve --port 80\n  ```\n  let x = ```\n    id -u\n  ```\n  sync\n}\n";
+    insta::assert_snapshot!(mistakes(text), @"
+    2:13 MS001 this fence cannot stand here (expected `=`)
+    5:11 MS001 this fence cannot stand here (expected a value)
+    (on [a] (sync))
+    ");
+}
+
+#[test]
+fn code_that_is_bad_in_one_line_leaves_its_statement() {
+    let text = "on a {\n  start web = shell ```\n    serve ${{1 +}}\n    ${{)}}\n  ```\n  stop web\n  let x = shell ```\n out\n    in\n  ```\n}\n";
+    insta::assert_snapshot!(mistakes(text), @r#"
+    3:16 MS001 `+` cannot stand here (expected `}}`)
+    4:8 MS001 `)` cannot stand here (expected a value)
+    8:1 MS010 this line stands left of its closing fence
+    (on [a] (start web (shell fenced4"serve \n\n")) (stop web) (let x (shell fenced1"out\n   in\n")))
+    "#);
 }
 
 #[test]
