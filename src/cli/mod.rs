@@ -27,6 +27,7 @@ mod view;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -168,7 +169,8 @@ pub fn main() -> ExitCode {
         Command::Streams(it) => spacious(|| streams::streams(it, &console)),
         Command::Explain(explain) => Ok(explain::explain(explain)),
     };
-    ExitCode::from(code.unwrap_or_else(|code| code))
+    let code = code.unwrap_or_else(|code| code);
+    ExitCode::from(if Console::told_what_is_missing() && code == 0 { SURROUNDINGS } else { code })
 }
 
 /// What `work` comes to; else an exit code, where it panics or there is no room for a thread. Parsing is recursive to a
@@ -203,6 +205,14 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// Why a result could not be written.
+static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Results are missing on stdout.
+fn unwritten(error: &std::io::Error) -> String {
+    format!("stdout cannot be written: {error}")
+}
+
 /// Where results and progress go, and whether they may be coloured.
 struct Console {
     /// stdout may be coloured.
@@ -223,9 +233,18 @@ impl Console {
         }
     }
 
-    /// Writes a result to stdout. A closed pipe is no error.
+    /// Writes a result to stdout. A closed pipe is no error; any other makes the command fail at its end.
     fn result(text: &str) {
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        if let Err(error) = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            let _ = UNWRITTEN.set(error);
+        }
+    }
+
+    /// Says why results are missing on stdout, and answers whether any are.
+    fn told_what_is_missing() -> bool {
+        UNWRITTEN.get().inspect(|error| Self::complain(&unwritten(error))).is_some()
     }
 
     /// Writes progress or a complaint to stderr.

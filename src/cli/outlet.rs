@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -33,6 +33,8 @@ struct Shared {
     more: Condvar,
     /// The reader has taken something, or is gone.
     taken: Condvar,
+    /// The first reason why something could not be written.
+    failed: OnceLock<Errno>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,7 @@ impl Outlet {
             state: Mutex::default(),
             more: Condvar::default(),
             taken: Condvar::default(),
+            failed: OnceLock::new(),
         };
         Self { shared: Arc::new(shared), threaded: false }
     }
@@ -78,6 +81,11 @@ impl Outlet {
     /// How many bytes wait for the reader.
     pub(super) fn behind(&self) -> usize {
         self.shared.behind.load(Ordering::Relaxed)
+    }
+
+    /// Why something is missing for a reader who is still there: a full disk, for one.
+    pub(super) fn error(&self) -> Option<io::Error> {
+        self.shared.failed.get().copied().map(io::Error::from)
     }
 
     /// Hands on what stands in `bytes`, and leaves an empty buffer there. Never waits.
@@ -135,8 +143,7 @@ impl Shared {
     /// Writes what comes until it is over.
     fn carry(&self) {
         while let Some(bytes) = self.next() {
-            // Whoever reads may have gone: that is no error, and stops nothing.
-            let _ = write(&self.descriptor, &bytes, None);
+            let _ = self.write(&bytes, None);
             self.written(bytes);
         }
     }
@@ -145,7 +152,7 @@ impl Shared {
     fn write_out(&self, patience: Duration) -> bool {
         loop {
             let Some(mut bytes) = self.lock().waiting.pop_front() else { return true };
-            if let Err(rest) = write(&self.descriptor, &bytes, Some(patience)) {
+            if let Err(rest) = self.write(&bytes, Some(patience)) {
                 let gone = bytes.len() - rest;
                 self.behind.fetch_sub(gone, Ordering::Relaxed);
                 bytes.drain(..gone);
@@ -154,6 +161,16 @@ impl Shared {
             }
             self.written(bytes);
         }
+    }
+
+    /// Writes all of it, or finds out that nobody takes it. The error: so many bytes are left, of which the reader has
+    /// taken nothing for as long as `patience`.
+    fn write(&self, bytes: &[u8], patience: Option<Duration>) -> Result<(), usize> {
+        write(&self.descriptor, bytes, patience).map(|error| {
+            if let Some(error) = error.filter(|error| !gone(*error)) {
+                let _ = self.failed.set(error);
+            }
+        })
     }
 
     /// These bytes were written or thrown away.
@@ -176,17 +193,23 @@ impl Shared {
     }
 }
 
-/// Writes all of it, also where somebody who shares the descriptor made it one that does not block. The error: so many
-/// bytes are left, of which the reader has taken nothing for as long as `patience`.
-fn write(descriptor: &impl AsFd, bytes: &[u8], patience: Option<Duration>) -> Result<(), usize> {
+/// Whether this says that whoever read has gone: a pipe that is closed, a terminal that has hung up. That is no error, and
+/// stops nothing.
+fn gone(error: Errno) -> bool {
+    matches!(error, Errno::PIPE | Errno::CONNRESET | Errno::IO)
+}
+
+/// Writes all of it, also where somebody who shares the descriptor made it one that does not block; what kept it from
+/// going on, if anything. The error: so many bytes are left, of which the reader has taken nothing for as long as
+/// `patience`.
+fn write(descriptor: &impl AsFd, bytes: &[u8], patience: Option<Duration>) -> Result<Option<Errno>, usize> {
     let mut rest = bytes;
     let mut room = patience.is_none();
     while !rest.is_empty() {
         if !room {
             room = match wait_for(descriptor, patience) {
                 Ok(room) => room,
-                // Whoever reads may have gone: that is no error, and stops nothing.
-                Err(_) => return Ok(()),
+                Err(error) => return Ok(Some(error)),
             };
             if !room {
                 return Err(rest.len());
@@ -200,10 +223,10 @@ fn write(descriptor: &impl AsFd, bytes: &[u8], patience: Option<Duration>) -> Re
             }
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => room = false,
-            Err(_) => return Ok(()),
+            Err(error) => return Ok(Some(error)),
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Waits until something can be written; whether it can.
@@ -269,6 +292,17 @@ mod tests {
         put(&outlet, b'x', 1 << 20);
         put(&outlet, b'y', 1 << 20);
         assert!(outlet.wait(0, LONG));
+        assert!(outlet.error().is_none());
+    }
+
+    #[test]
+    fn what_a_full_disk_does_not_take_is_an_error() {
+        let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        for outlet in [Outlet::to(full()), Outlet::to(full()).threaded().unwrap()] {
+            outlet.say("x");
+            assert!(outlet.wait(0, LONG));
+            assert_eq!(outlet.error().unwrap().kind(), io::ErrorKind::StorageFull);
+        }
     }
 
     #[test]

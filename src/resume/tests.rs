@@ -107,6 +107,8 @@ fn records_say_what_happened_and_the_story_how_it_ended() {
         "\"event\":\"run_started\",\"run\":\"r1\",\"mstream\":\"0\",\"steps\":2",
         "\"event\":\"step_started\",\"stream\":\"a\",\"step\":1",
         "\"event\":\"step_ended\",\"stream\":\"a\",\"step\":1,\"outcome\":\"passed\"",
+        "\"event\":\"value_made\",\"stream\":\"a\",\"step\":1,\"value\":\"x\"",
+        "\"event\":\"value_made\",\"stream\":\"a\",\"step\":1,\"value\":\"x\",\"secret\":true",
         "\"event\":\"interrupted\",\"urgency\":\"orderly\"",
         "\"event\":\"something_later\"",
         "\"event\":\"run_ended\",\"exit_code\":4",
@@ -120,10 +122,12 @@ fn records_say_what_happened_and_the_story_how_it_ended() {
         entries.push(entry.clone());
         story.record(entry)
     });
-    assert_eq!(extent, Ok(Extent { records: 6, torn: 0 }));
+    assert_eq!(extent, Ok(Extent { records: 8, torn: 0 }));
     let step = StepId(1);
     let passed = Entry::StepEnded(step, Some(crate::event::Outcome::Passed));
-    assert_eq!(entries[1..], [Entry::StepStarted(step), passed, Entry::Halted, Entry::Other, Entry::RunEnded(4)]);
+    let made = [Entry::ValueMade(step, false), Entry::ValueMade(step, true)];
+    let rest = [Entry::Halted, Entry::Other, Entry::RunEnded(4)];
+    assert_eq!(entries[1..], [&[Entry::StepStarted(step), passed], &made[..], &rest].concat());
     assert_eq!(story.exit_code(), Some(4));
 }
 

@@ -342,6 +342,21 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn results_that_a_full_disk_does_not_take_are_not_lost_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("test.ms"), "stream a = local\non a { $ true }\n").unwrap();
+    for words in [&["exec"][..], &["exec", "--format", "jsonl"], &["check"], &["graph", "export"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
+        command.args(words).arg("test.ms").current_dir(folder.path()).stdin(Stdio::null()).stdout(full);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{words:?}: {said}");
+        assert!(said.ends_with("error: stdout cannot be written: No space left on device (os error 28)\n"), "{said}");
+    }
+}
+
+#[test]
 fn events_have_no_gaps_and_the_journal_has_them_all() {
     let text = "stream a = local\nstream b = local\non a { $ echo x }\non b { $ echo y }\non all { barrier z }\n";
     let ended = Run::start(text, &[]).end();

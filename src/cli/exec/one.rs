@@ -23,7 +23,7 @@ use crate::cli::ledger::FILE;
 use crate::cli::outlet::Outlet;
 use crate::cli::resume::{Earlier, earlier};
 use crate::cli::view::View;
-use crate::cli::{Console, SURROUNDINGS, here, no_thread, spacious};
+use crate::cli::{Console, SURROUNDINGS, here, no_thread, spacious, unwritten};
 use crate::engine::Past;
 use crate::event::Verdict;
 use crate::report::Style;
@@ -73,6 +73,12 @@ impl Readers {
             self.progress.say(&format!("journal: {}\n", shown(&folder.path)));
         }
         self.see_results();
+    }
+
+    /// Says why results are missing where they go, and answers whether any are.
+    fn told_what_is_missing(&self) -> bool {
+        let missing = self.results.error().map(|error| unwritten(&error));
+        missing.inspect(|words| self.progress.say(&format!("error: {words}\n"))).is_some()
     }
 
     /// Waits until the results are read. Nothing runs any more, so whoever is asked to end meanwhile just ends.
@@ -143,8 +149,9 @@ fn coordinate(start: &Start<'_>, guard: Option<Guarded>) -> u8 {
         guard.done();
     }
     let code = match recorded {
-        Ok((writer, verdict, signal)) => {
+        Ok((writer, mut verdict, signal)) => {
             readers.tell(start.it, &writer, start.folder);
+            verdict.surroundings |= readers.told_what_is_missing();
             if verdict.interrupted { signal.unwrap_or(130) } else { verdict.exit_code() }
         }
         Err(words) => {
