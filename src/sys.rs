@@ -219,16 +219,16 @@ impl Signals {
         c_int::try_from(u32::from_ne_bytes(*number)).ok()
     }
 
-    /// The signals are obeyed as they were before, but for `without`, which stays blocked.
+    /// The signals are obeyed as they were before, but for those of `without`, which stay blocked.
     ///
     /// # Errors
     /// None that is known.
-    pub fn release(&self, without: Option<c_int>) -> io::Result<()> {
+    pub fn release(&self, without: &[c_int]) -> io::Result<()> {
         let mut before = self.before;
         // SAFETY: the set is whole, and so is every set that `sigaddset` is given.
         unsafe {
-            if let Some(signal) = without {
-                libc::sigaddset(&raw mut before, signal);
+            for signal in without {
+                libc::sigaddset(&raw mut before, *signal);
             }
             check(libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()))
         }

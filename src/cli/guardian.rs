@@ -89,7 +89,7 @@ pub(super) fn guarded(
     let mut caught = HANDED_ON.to_vec();
     // `nohup` means it.
     caught.retain(|signal| *signal != libc::SIGHUP || !sys::is_ignored(libc::SIGHUP));
-    caught.extend([libc::SIGTSTP, libc::SIGTTOU, libc::SIGCHLD]);
+    caught.extend([libc::SIGTSTP, libc::SIGTTOU, libc::SIGXFSZ, libc::SIGCHLD]);
     let signals = Signals::catch(&caught).map_err(cannot)?;
     let _ = io::stdout().flush();
     match sys::fork().map_err(cannot)? {
@@ -137,8 +137,9 @@ impl Guarded {
 
     /// From now on signals reach this thread: somebody listens to them.
     pub(super) fn listens(&self) {
-        // Writing to a terminal that stops those in the background is allowed to who blocks the signal for it.
-        let _ = self.signals.release(Some(libc::SIGTTOU));
+        // Writing to a terminal that stops those in the background is allowed to who blocks the signal for it; and a
+        // file that is as large as its user may make one is an error like any other.
+        let _ = self.signals.release(&[libc::SIGTTOU, libc::SIGXFSZ]);
     }
 
     /// What becomes readable when the guardian is gone.
@@ -226,7 +227,7 @@ impl Charge<'_> {
 
     fn hand_on(&self, signal: i32) {
         match signal {
-            libc::SIGCHLD | libc::SIGTTOU => {}
+            libc::SIGCHLD | libc::SIGTTOU | libc::SIGXFSZ => {}
             libc::SIGTSTP => {
                 let coordinator = Target::Process(self.pid);
                 let _ = sys::signal(coordinator, libc::SIGSTOP);
@@ -274,7 +275,7 @@ impl Charge<'_> {
 
     /// From now on signals end this process: it has nothing left to do but to tell, and the reader may let it wait.
     fn obey(&self) {
-        let _ = self.signals.release(None);
+        let _ = self.signals.release(&[]);
     }
 
     /// The end of a run that could not clean up.

@@ -357,6 +357,16 @@ fn results_that_a_full_disk_does_not_take_are_not_lost_in_silence() {
 }
 
 #[test]
+fn a_limit_on_the_size_of_files_ends_a_run_in_order() {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -f 40; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mstream")]);
+    let text = "stream a = local\non a {\n  $ seq 20000\n  $ sleep 60\n  finally { $ touch cleaned }\n}\n";
+    let ended = Run::by(limited, text, &[]).end();
+    assert_eq!(ended.status.code(), Some(3), "{:?}", ended.events);
+    assert!(ended.has("journal_failed", "File too large") && ended.folder.path().join("cleaned").exists());
+}
+
+#[test]
 fn events_have_no_gaps_and_the_journal_has_them_all() {
     let text = "stream a = local\nstream b = local\non a { $ echo x }\non b { $ echo y }\non all { barrier z }\n";
     let ended = Run::start(text, &[]).end();
