@@ -12,23 +12,35 @@ use crate::table::{Row, Table, ratio, shown};
 
 const CONTAINERS: usize = 10;
 const STEPS: usize = 20;
+const NETWORK: &str = "mstream-bench";
 
 /// Containers that the run makes, and containers that are there already.
 pub(crate) fn measure(folder: &Path, table: &mut Table) {
     let engine = Engine::get();
     let job = format!("docker: {CONTAINERS} containers, {STEPS} steps in each");
-    let run = |_: usize| {
+    let run = |network: &str| {
         let mut command = engine.command("docker");
-        command.args(["run", "--rm", "-i", "--init", BUSYBOX, "sh"]);
+        command.args(["run", "--rm", "-i", "--init", "--network", network, BUSYBOX, "sh"]);
         command
     };
+    let live_in = |network: &str| live((0..CONTAINERS).map(|_| run(network)).collect(), STEPS);
+    // They are to reach each other by name, which takes a network of their own.
+    let of_their_own = || {
+        let began = Instant::now();
+        engine.says(&["network", "create", NETWORK]);
+        live_in(NETWORK);
+        engine.says(&["network", "rm", NETWORK]);
+        began.elapsed()
+    };
     write(folder, "made.ms", &scenario(|_| format!("image = \"{BUSYBOX}\", pull = \"never\"")));
-    let (limit, ours) = turns(&engine, folder, "made.ms", run);
+    let (limit, ours) = turns(&engine, folder, "made.ms", of_their_own);
     let mut row = Row::new(
         format!("{job}, made and removed"),
-        format!("`docker run --rm -i` with a live `sh`, {}", shown(&limit)),
+        format!("`docker run --rm -i` in a new network with a live `sh`, {}", shown(&limit)),
     );
     row.goal("", ratio(&ours, &limit), 1.5, "x");
+    let without: Vec<Duration> = (0..3).map(|_| live_in("bridge")).collect();
+    row.peer("the limit without a network of its own", Ok(ratio(&without, &limit)), "");
     table.push(row);
 
     let there: Vec<String> =
@@ -39,7 +51,7 @@ pub(crate) fn measure(folder: &Path, table: &mut Table) {
         command
     };
     write(folder, "there.ms", &scenario(|at| format!("container = \"{}\"", there[at])));
-    let (limit, ours) = turns(&engine, folder, "there.ms", exec);
+    let (limit, ours) = turns(&engine, folder, "there.ms", || live((0..CONTAINERS).map(exec).collect(), STEPS));
     let mut row =
         Row::new(format!("{job}, there already"), format!("`docker exec -i` with a live `sh`, {}", shown(&limit)));
     row.goal("", ratio(&ours, &limit), 1.5, "x");
@@ -72,11 +84,11 @@ fn turns(
     engine: &Engine,
     folder: &Path,
     scenario: &str,
-    shell: impl Fn(usize) -> Command,
+    shells: impl Fn() -> Duration,
 ) -> (Vec<Duration>, Vec<Duration>) {
     let (mut limit, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..5 {
-        limit.push(live((0..CONTAINERS).map(&shell).collect(), STEPS));
+        limit.push(shells());
         let mut mstream = engine.command(env!("CARGO_BIN_EXE_mstream"));
         ours.push(timed(mstream.args(["exec", scenario]).current_dir(folder)));
     }

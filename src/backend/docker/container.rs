@@ -4,8 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, NetworkingConfig};
-use bollard::query_parameters::{CreateContainerOptionsBuilder, CreateImageOptionsBuilder};
+use bollard::container::AttachContainerResults;
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, HostConfigLogConfig, ImageConfig,
+    NetworkingConfig,
+};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
+};
 use futures_util::StreamExt as _;
 use tokio::time::sleep;
 
@@ -13,6 +19,7 @@ use super::made::{Kept, Made, Remove};
 use super::way::map;
 use super::{Labels, reason};
 use crate::backend::Place;
+use crate::backend::guard::SHELL;
 use crate::scenario::keys;
 use crate::syntax::Value;
 
@@ -58,6 +65,20 @@ pub(super) struct Container {
     pub(super) name: String,
     /// The address that others can use.
     pub(super) address: Arc<str>,
+    /// The way to its first process, where that is a shell of ours.
+    pub(super) attached: Option<AttachContainerResults>,
+}
+
+/// Shells that are the command of an image whose author had nothing else to run in it.
+const SHELLS: [&str; 6] = ["sh", "/bin/sh", "bash", "/bin/bash", "ash", "/bin/ash"];
+
+/// What runs first in a container that we make.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum First {
+    /// What the user or the image says.
+    Theirs(Option<Vec<String>>),
+    /// The shell that a stream needs in any case: it saves an exec, which takes longer than all else.
+    Ours,
 }
 
 impl Wanted {
@@ -132,7 +153,7 @@ impl Wanted {
             (Some(name), None) => Ok((existing(docker, name).await?, None)),
             (Some(name), Some(_)) if self.create == Some(false) => Ok((existing(docker, name).await?, None)),
             (_, Some(image)) => {
-                self.pull(docker, image).await?;
+                let config = self.image(docker, image).await?;
                 let name = self.container.clone().unwrap_or_else(|| own_name(labels, place, made));
                 let networked = self.network.is_none();
                 let kept = Kept { name, remove: self.remove, networked };
@@ -140,7 +161,8 @@ impl Wanted {
                     Some(network) => network.clone(),
                     None => made.enter(docker, labels).await?,
                 };
-                let created = self.create(docker, image, &network, labels, place, &kept, made).await;
+                let first = self.first(config);
+                let created = self.create(docker, image, first, &network, labels, place, &kept, made).await;
                 match created {
                     Ok(container) => Ok((container, Some(kept))),
                     Err(words) => {
@@ -155,19 +177,19 @@ impl Wanted {
         }
     }
 
-    /// Has the image there, as `pull` says.
-    async fn pull(&self, docker: &Docker, image: &str) -> Result<(), String> {
+    /// Has the image there, as `pull` says; what it says of its containers.
+    async fn image(&self, docker: &Docker, image: &str) -> Result<ImageConfig, String> {
         let there = match docker.inspect_image(image).await {
-            Ok(_) => true,
-            Err(error) if reason::is_missing(&error) => false,
+            Ok(found) => Some(found.config.unwrap_or_default()),
+            Err(error) if reason::is_missing(&error) => None,
             Err(error) => {
                 return Err(format!("the engine cannot look for the image `{image}`: {}", reason::of(&error)));
             }
         };
-        match self.pull {
-            Pull::Missing | Pull::Never if there => return Ok(()),
-            Pull::Never => return Err(format!("there is no image `{image}`, and `pull = \"never\"`")),
-            Pull::Missing | Pull::Always => {}
+        match (self.pull, there) {
+            (Pull::Missing | Pull::Never, Some(config)) => return Ok(config),
+            (Pull::Never, None) => return Err(format!("there is no image `{image}`, and `pull = \"never\"`")),
+            (Pull::Missing, None) | (Pull::Always, _) => {}
         }
         let last = image.rsplit('/').next().unwrap_or(image);
         // Without a tag, the engine would pull all that there are.
@@ -177,7 +199,19 @@ impl Wanted {
         while let Some(step) = progress.next().await {
             step.map_err(|error| reason::no_image(image, &reason::of(&error)))?;
         }
-        Ok(())
+        Ok(docker.inspect_image(image).await.ok().and_then(|found| found.config).unwrap_or_default())
+    }
+
+    /// What runs first in a new container. One that stays goes on without us.
+    fn first(&self, config: ImageConfig) -> First {
+        let (entrypoint, cmd) = (config.entrypoint.unwrap_or_default(), config.cmd.unwrap_or_default());
+        let bare = entrypoint.is_empty() && (cmd.is_empty() || matches!(&cmd[..], [only] if SHELLS.contains(&&**only)));
+        match &self.command[..] {
+            [] if bare && self.remove == Remove::Always => First::Ours,
+            [] if entrypoint.is_empty() && cmd.is_empty() => First::Theirs(Some(vec!["sh".to_owned()])),
+            [] => First::Theirs(None),
+            words => First::Theirs(Some(words.to_vec())),
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "what a container is made of")]
@@ -185,6 +219,7 @@ impl Wanted {
         &self,
         docker: &Docker,
         image: &str,
+        first: First,
         network: &str,
         labels: &Labels,
         place: &Place,
@@ -192,13 +227,10 @@ impl Wanted {
         made: &Made,
     ) -> Result<Container, String> {
         let failed = |error: &bollard::errors::Error| reason::not_started(&kept.name, error);
-        let silent = docker.inspect_image(image).await.ok().and_then(|image| image.config).is_some_and(|config| {
-            config.cmd.unwrap_or_default().is_empty() && config.entrypoint.unwrap_or_default().is_empty()
-        });
-        let command = match &self.command[..] {
-            [] if silent => Some(vec!["sh".to_owned()]),
-            [] => None,
-            words => Some(words.to_vec()),
+        let ours = first == First::Ours;
+        let command = match first {
+            First::Ours => Some(["sh", "-c", SHELL].map(str::to_owned).into()),
+            First::Theirs(command) => command,
         };
         let alias = EndpointSettings { aliases: Some(vec![place.name.to_string()]), ..EndpointSettings::default() };
         let own =
@@ -212,6 +244,8 @@ impl Wanted {
             working_dir: self.dir.clone(),
             // A shell that is the command of an image waits for what comes on its stdin, instead of ending at once.
             open_stdin: Some(true),
+            // One of ours ends when we are gone.
+            stdin_once: Some(ours),
             labels: Some(kept.labels(labels)),
             networking_config: own,
             host_config: Some(HostConfig {
@@ -223,6 +257,8 @@ impl Wanted {
                 nano_cpus: self.nano_cpus,
                 cap_add: Some(self.cap_add.clone()),
                 privileged: Some(self.privileged),
+                // What a shell of ours prints is for us.
+                log_config: ours.then(|| HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
                 ..HostConfig::default()
             }),
             ..ContainerCreateBody::default()
@@ -236,6 +272,7 @@ impl Wanted {
             }
             failed(&error)
         })?;
+        let mut attached = if ours { Some(attach(docker, &kept.name).await?) } else { None };
         match docker.start_container(&kept.name, None).await {
             // An engine without an init of its own: the command of the container is the first process then.
             Err(error) if self.init.is_none() && reason::of(&error).contains("-init") => {
@@ -246,30 +283,42 @@ impl Wanted {
                 }
                 made.note(kept).await?;
                 docker.create_container(Some(options()), body).await.map_err(|error| failed(&error))?;
+                attached = if ours { Some(attach(docker, &kept.name).await?) } else { None };
                 docker.start_container(&kept.name, None).await.map_err(|error| failed(&error))?;
             }
             started => started.map_err(|error| failed(&error))?,
         }
-        if !runs(docker, &kept.name).await {
-            return Err(ended_at_once(docker, &kept.name).await);
+        let found = docker.inspect_container(&kept.name, None).await.map_err(|error| failed(&error))?;
+        if !is_running(&found) {
+            return Err(ended_at_once(docker, &kept.name, ours).await);
         }
-        found(docker, &kept.name).await
+        Ok(Container { attached, ..container(found, &kept.name) })
     }
+}
+
+/// The three streams of the first process of a container that has not been started yet.
+async fn attach(docker: &Docker, name: &str) -> Result<AttachContainerResults, String> {
+    let options = AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stderr(true).stream(true).build();
+    docker.attach_container(name, Some(options)).await.map_err(|error| reason::not_started(name, &error))
 }
 
 /// Whether a container runs.
 pub(super) async fn runs(docker: &Docker, name: &str) -> bool {
-    let state = docker.inspect_container(name, None).await.ok().and_then(|found| found.state);
-    state.is_some_and(|state| state.running == Some(true))
+    docker.inspect_container(name, None).await.is_ok_and(|found| is_running(&found))
 }
 
-/// Why a container that was started does not run.
-pub(super) async fn ended_at_once(docker: &Docker, name: &str) -> String {
+fn is_running(found: &ContainerInspectResponse) -> bool {
+    found.state.as_ref().is_some_and(|state| state.running == Some(true))
+}
+
+/// Why a container that was started does not run; `ours` says whether what it runs is a shell of ours.
+pub(super) async fn ended_at_once(docker: &Docker, name: &str, ours: bool) -> String {
     sleep(SETTLING).await;
     let state = docker.inspect_container(name, None).await.ok().and_then(|found| found.state).unwrap_or_default();
     let code = state.exit_code.unwrap_or_default();
     let why = match code {
         126 | 127 => "its image does not have what it is to run; a stream needs an image with a `sh`",
+        _ if ours => "a stream needs an image with a `sh` that goes on as long as it is asked to",
         _ => "the command of its image does; `command = [\"sleep\", \"infinity\"]` keeps it there",
     };
     format!("the container {name} has ended at once (exit code {code}): {why}")
@@ -294,11 +343,6 @@ async fn existing(docker: &Docker, name: &str) -> Result<Container, String> {
     Ok(container(found, name))
 }
 
-async fn found(docker: &Docker, name: &str) -> Result<Container, String> {
-    let found = docker.inspect_container(name, None).await;
-    found.map(|it| container(it, name)).map_err(|error| reason::not_started(name, &error))
-}
-
 fn container(found: ContainerInspectResponse, name: &str) -> Container {
     let id = found.id.unwrap_or_else(|| name.to_owned());
     let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
@@ -309,7 +353,7 @@ fn container(found: ContainerInspectResponse, name: &str) -> Container {
     addresses.sort();
     // One in the network of the host has the addresses of the host.
     let address = addresses.into_iter().next().map_or_else(|| "127.0.0.1".to_owned(), |(_, address)| address);
-    Container { id, name: name.to_owned(), address: address.into() }
+    Container { id, name: name.to_owned(), address: address.into(), attached: None }
 }
 
 /// The name of a container that we make.

@@ -86,8 +86,9 @@ impl Backend for DockerBackend {
         Box::pin(async move {
             let wanted = Wanted::of(&place)?;
             let docker = shared.docker().await?;
-            let (container, kept) = wanted.get(docker, &shared.made, &shared.labels, &place).await?;
-            let way = Way::new(docker.clone(), container.id.clone(), container.name.clone(), &wanted);
+            let (mut container, kept) = wanted.get(docker, &shared.made, &shared.labels, &place).await?;
+            let ours = container.attached.is_some();
+            let way = Way::new(docker.clone(), &mut container, &wanted);
             let opened = Far::open(Arc::new(way), place, shared.patience).await;
             match opened {
                 Ok(far) => {
@@ -97,7 +98,8 @@ impl Backend for DockerBackend {
                 }
                 Err(words) => {
                     let ended = !container::runs(docker, &container.id).await;
-                    let words = if ended { container::ended_at_once(docker, &container.name).await } else { words };
+                    let words =
+                        if ended { container::ended_at_once(docker, &container.name, ours).await } else { words };
                     if let Some(kept) = kept {
                         let _ = shared.made.remove(docker, &kept, false).await;
                     }

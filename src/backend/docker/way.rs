@@ -1,18 +1,18 @@
-//! The way into a container: an exec with its three streams.
+//! The way into a container: the three streams of its first process, where that is a shell of ours, else of an exec.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::container::LogOutput;
+use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::container::Wanted;
+use super::container::{Container, Wanted};
 use super::reason;
 use crate::backend::Task;
 use crate::backend::guard::{Line, Transport};
@@ -39,26 +39,31 @@ pub(super) struct Way {
     user: Option<String>,
     dir: Option<String>,
     env: Vec<String>,
+    /// The way to the first process, until it is taken.
+    attached: Mutex<Option<AttachContainerResults>>,
     /// Each brings the output of one line.
     carriers: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Way {
-    pub(super) fn new(docker: Docker, id: String, name: String, wanted: &Wanted) -> Self {
+    pub(super) fn new(docker: Docker, container: &mut Container, wanted: &Wanted) -> Self {
         Self {
             docker,
-            id,
-            name,
+            id: container.id.clone(),
+            name: container.name.clone(),
             user: wanted.user.clone(),
             dir: wanted.dir.clone(),
             env: wanted.env.clone(),
+            attached: Mutex::new(container.attached.take()),
             carriers: Arc::default(),
         }
     }
 }
 
 impl Transport for Way {
+    /// The first process of a container that we make runs the one command that there is.
     fn dial(&self, command: &'static str) -> Task<Result<Line, String>> {
+        let attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (docker, id, name) = (self.docker.clone(), self.id.clone(), self.name.clone());
         let carriers = Arc::clone(&self.carriers);
         let options = CreateExecOptions {
@@ -74,11 +79,16 @@ impl Transport for Way {
         Box::pin(async move {
             let refused =
                 |error: &bollard::errors::Error| format!("the container {name} takes no shell: {}", reason::of(error));
-            let exec = docker.create_exec(&id, options).await.map_err(|error| refused(&error))?.id;
-            let start = StartExecOptions { output_capacity: Some(PIPE), ..StartExecOptions::default() };
-            let started = docker.start_exec(&exec, Some(start)).await.map_err(|error| refused(&error))?;
-            let StartExecResults::Attached { output, input } = started else {
-                return Err(format!("the container {name} takes no shell: the engine does not attach to it"));
+            let (output, input, exec) = if let Some(AttachContainerResults { output, input }) = attached {
+                (output, input, None)
+            } else {
+                let exec = docker.create_exec(&id, options).await.map_err(|error| refused(&error))?.id;
+                let start = StartExecOptions { output_capacity: Some(PIPE), ..StartExecOptions::default() };
+                let started = docker.start_exec(&exec, Some(start)).await.map_err(|error| refused(&error))?;
+                let StartExecResults::Attached { output, input } = started else {
+                    return Err(format!("the container {name} takes no shell: the engine does not attach to it"));
+                };
+                (output, input, Some(exec))
             };
             let (stdout, mut to_stdout) = duplex(PIPE);
             let (stderr, mut to_stderr) = duplex(PIPE);
@@ -96,21 +106,26 @@ impl Transport for Way {
                 }
             };
             carriers.lock().unwrap_or_else(PoisonError::into_inner).spawn(carry);
-            let end = Box::pin(async move { why(&docker, &id, &name, &exec).await });
+            let end = Box::pin(async move { why(&docker, &id, &name, exec.as_deref()).await });
             Ok(Line { stdin: Box::new(input), stdout: Box::new(stdout), stderr: Box::new(stderr), end })
         })
     }
 }
 
-/// Why a line into a container has ended; `None`: its shell has, and the container has not.
-async fn why(docker: &Docker, id: &str, name: &str, exec: &str) -> Option<String> {
+/// Why a line into a container has ended; `None`: its shell has, and the container has not. That of the first process
+/// ends with the container.
+async fn why(docker: &Docker, id: &str, name: &str, exec: Option<&str>) -> Option<String> {
     for _ in 0..LOOKS {
         if gone(docker, id, name).await.is_some() {
             // One that is removed by force is killed first.
             sleep(PAUSE).await;
             return gone(docker, id, name).await;
         }
-        match docker.inspect_exec(exec).await.ok().and_then(|exec| exec.exit_code) {
+        let exec = match exec {
+            Some(exec) => docker.inspect_exec(exec).await.ok(),
+            None => None,
+        };
+        match exec.and_then(|exec| exec.exit_code) {
             Some(code) if NOT_STARTED.contains(&code) => {
                 // Of one that has ended meanwhile the engine says the same, and learns it a moment later.
                 sleep(PAUSE).await;

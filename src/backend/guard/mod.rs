@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use self::line::{Control, Guarded, Heard, Prelude};
+pub use self::order::SHELL;
 use super::{Job, Orders, Place, Session, Task, Voice};
 use crate::event::Leak;
 

@@ -4,7 +4,7 @@ use crate::backend::Job;
 
 /// What a line with a guard is opened with: the shell takes the guard for its script, which is over before any order
 /// comes.
-pub(super) const SHELL: &str = "exec sh";
+pub const SHELL: &str = "exec sh";
 
 /// What a line is opened with that has other things on its stdin behind its script, which ends with a dot on a line: some
 /// shells read ahead.
