@@ -13,17 +13,18 @@ use serde_json::Value as Json;
 use crate::cases::ends;
 use crate::watchdog::Watchdog;
 
-/// Each step says in `$LOG` that it ran. `a3`, `b3`, `a5` and `c2` may run twice.
+/// Each step says in `$LOG` that it ran. `a3`, `b3`, `a5` and `c2` may run twice; of the others some take long enough to be
+/// killed in.
 const SCENARIO: &str = r#"stream a = local
 stream b = local
 stream c = local
 on a {
   $ echo a1 >> "$LOG"
-  let v = shell "echo a2 >> \"$LOG\"; echo 42"
+  let v = shell "echo a2 >> \"$LOG\"; sleep 0.05; echo 42"
   barrier one
   shell(resumable = true) "echo a3 >> \"$LOG\"; sleep 0.1"
   barrier two
-  $ echo a4 >> "$LOG"
+  $ echo a4 >> "$LOG"; sleep 0.05
   barrier three
   shell(resumable = true) "echo a5 >> \"$LOG\"; sleep 0.1"
 }
