@@ -18,7 +18,7 @@ use super::folder::Folder;
 use super::ledger::{Book, Entry, entries, resources};
 use super::{Console, FAULT, spacious};
 use crate::backend::ledger::Resource;
-use crate::backend::local::{Cgroup, end_cgroup, end_descendants, let_leave, started};
+use crate::backend::local::{Cgroup, end_cgroup, end_descendants, let_leave, remove_tree, started};
 use crate::sys::{self, Signals, Target};
 
 /// The signals that are handed on.
@@ -260,6 +260,12 @@ impl Charge<'_> {
             let rest = end_cgroup(group);
             found.found.extend(rest.found);
             found.stayed.extend(rest.stayed);
+        }
+        for resource in &self.made {
+            // One that ran out of descriptors, for one, could not; what nobody can remove the streams have told.
+            if let Resource::Folder(folder) = resource {
+                let _ = remove_tree(folder);
+            }
         }
         self.book.close();
         self.obey();

@@ -367,6 +367,22 @@ fn a_limit_on_the_size_of_files_ends_a_run_in_order() {
 }
 
 #[test]
+fn who_may_open_few_files_is_told_and_leaves_nothing() {
+    let limited = |most: u32| {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_mstream")]);
+        let ended = Run::by(limited, "stream a[1..40] = local\non a { $ true }\n", &[]).end();
+        assert_eq!(ended.status.code(), Some(3), "{:?}", ended.events);
+        let left = std::fs::read_dir(ended.folder.path()).unwrap();
+        let left = left.filter(|it| it.as_ref().unwrap().file_name().to_string_lossy().starts_with("mstream-"));
+        assert_eq!(left.count(), 0, "with {most}");
+        ended
+    };
+    assert!(limited(31).events.is_empty());
+    assert!(limited(40).has("stream_failed", "Too many open files"));
+}
+
+#[test]
 fn events_have_no_gaps_and_the_journal_has_them_all() {
     let text = "stream a = local\nstream b = local\non a { $ echo x }\non b { $ echo y }\non all { barrier z }\n";
     let ended = Run::start(text, &[]).end();

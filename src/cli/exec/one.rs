@@ -43,6 +43,9 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// So many requests to stop may wait: a third interrupt says nothing new.
 const ASKS: usize = 8;
 
+/// The fewest files that a process may have open for a run to begin.
+const FILES: u64 = 32;
+
 /// Who reads what a run writes.
 pub(super) struct Readers {
     results: Arc<Outlet>,
@@ -104,6 +107,7 @@ pub(super) struct Start<'a> {
 
 /// Runs one scenario; its exit code. The error is why it could not begin.
 pub(super) fn one(it: &Exec, scenario: &Scenario, console: &Console, intro: &str) -> Result<u8, Unable> {
+    enough_files()?;
     let here = here()?;
     let inputs = Inputs::of(&scenario.sources, &it.scenarios.inputs.settings());
     let mut intro = intro.to_owned();
@@ -126,6 +130,16 @@ pub(super) fn one(it: &Exec, scenario: &Scenario, console: &Console, intro: &str
     }
     let made = [Resource::Folder(temporary(&folder.id)?)];
     Ok(guarded(&folder, &scenario.path, &made, |guard| coordinate(&start, Some(guard)))?)
+}
+
+/// Whether a run may open what it takes to begin, which not all that it is built on can say.
+fn enough_files() -> Result<(), String> {
+    match rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        Some(most) if most < FILES => Err(format!(
+            "cannot start: this process may have {most} files open, and a run takes {FILES} at least: see `ulimit -n`"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Runs one scenario from its beginning to its end; its exit code.
