@@ -28,37 +28,40 @@ const MACHINE: &str = "/etc/ssh/ssh_config";
 pub(super) struct Config {
     pub(super) path: PathBuf,
     pub(super) text: String,
-    named: Option<Named>,
+    copy: Option<Copied>,
 }
 
-/// What a stream names in place of the user's own configuration. It is copied: what is included may be written by nobody
-/// else, which is more than `ssh` asks of a file that is named to it.
+/// A file that is copied to be included: of what is included `ssh` asks that nobody else may have written it, which it
+/// asks neither of a file that is named to it nor of that of the machine.
 #[derive(Clone, PartialEq, Debug)]
-struct Named {
-    name: String,
-    copy: PathBuf,
+struct Copied {
+    from: String,
+    to: PathBuf,
     text: Vec<u8>,
 }
 
 impl Config {
-    /// With these lines for a stream, and the configuration that it names in place of the user's own; in a file of
-    /// `folder`. The error says why that cannot be read.
+    /// With these lines for a stream, and the configuration that it names in place of the user's own and the machine's;
+    /// in a file of `folder`. The error says why that cannot be read.
     pub(super) fn of(folder: &Path, options: &[String], named: Option<String>) -> Result<Self, String> {
-        let content = named.as_deref().map(read).transpose()?;
-        let mut hasher = DefaultHasher::new();
-        (options, &content).hash(&mut hasher);
-        let path = folder.join(format!("{:016x}", hasher.finish()));
-        let named = named.zip(content).map(|(name, text)| Named { name, copy: path.with_extension("named"), text });
-        let others = match &named {
-            Some(named) => format!("Include \"{}\"\n", named.copy.display()),
-            None => format!("Include {USER}\nInclude {MACHINE}\n"),
+        let own = if named.is_some() { String::new() } else { format!("Include {USER}\n") };
+        let found = match named {
+            Some(named) => Some((read(&named)?, named)),
+            // Where there is none, that is no error.
+            None => read(MACHINE).ok().map(|text| (text, MACHINE.to_owned())),
         };
-        Ok(Self { path, text: WAY.concat() + &options.concat() + &others, named })
+        let mut hasher = DefaultHasher::new();
+        (options, &found).hash(&mut hasher);
+        let path = folder.join(format!("{:016x}", hasher.finish()));
+        let copy = found.map(|(text, from)| Copied { from, to: path.with_extension("copy"), text });
+        let include = |copy: &Copied| format!("Include \"{}\"\n", copy.to.display());
+        let others = own + &copy.as_ref().map(include).unwrap_or_default();
+        Ok(Self { path, text: WAY.concat() + &options.concat() + &others, copy })
     }
 
     /// Writes the file, unless it is there.
     pub(super) fn write(&self) -> Result<(), String> {
-        let copy = self.named.iter().map(|named| (&named.copy, &*named.text));
+        let copy = self.copy.iter().map(|copy| (&copy.to, &*copy.text));
         for (path, content) in copy.chain([(&self.path, self.text.as_bytes())]) {
             let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
             let written = match made {
@@ -72,8 +75,8 @@ impl Config {
 
     /// What was said, with the name that the user knows.
     pub(super) fn known(&self, said: &str) -> String {
-        let named = self.named.as_ref();
-        named.map_or_else(|| said.to_owned(), |named| said.replace(&*named.copy.to_string_lossy(), &named.name))
+        let replaced = |copy: &Copied| said.replace(&*copy.to.to_string_lossy(), &copy.from);
+        self.copy.as_ref().map_or_else(|| said.to_owned(), replaced)
     }
 }
 
@@ -100,14 +103,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = ["StrictHostKeyChecking yes\n".to_owned()];
         let own = Config::of(folder.path(), &options, None).unwrap();
-        let rest = "StrictHostKeyChecking yes\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n";
-        assert_eq!(own.text, WAY.concat() + rest);
+        let machine = own.path.with_extension("copy");
+        let machine = Path::new(MACHINE).exists().then(|| format!("Include \"{}\"\n", machine.display()));
+        let rest = format!("StrictHostKeyChecking yes\nInclude ~/.ssh/config\n{}", machine.unwrap_or_default());
+        assert_eq!(own.text, WAY.concat() + &rest);
 
         let named = Config::of(folder.path(), &options, Some("/etc/hostname".to_owned())).unwrap();
         assert_ne!(named.path, own.path);
         named.write().unwrap();
         named.write().unwrap();
-        let copy = named.path.with_extension("named");
+        let copy = named.path.with_extension("copy");
         assert_eq!(named.text, format!("{}{}Include \"{}\"\n", WAY.concat(), options[0], copy.display()));
         for (path, length) in
             [(&named.path, named.text.len() as u64), (&copy, Path::new("/etc/hostname").metadata().unwrap().len())]
