@@ -22,9 +22,9 @@ say() { printf '\036%s %s\n' "$_N" "$*" >&6; }
 end() { printf '\036%s E\n' "$_N" >&5; say E "$@"; }
 
 # Who belongs to group and session $1, carries the cookie $2 or descends from one of these: _M. Nobody is named twice,
-# nor the dead, nor the guard itself.
+# nor the dead, nor the guard itself. Those of the group: _G.
 seek() {
-  _M=' ' _T= _Z=' '
+  _M=' ' _G=' ' _T= _Z=' '
   for _q in $(grep -lszF "MSTREAM_STEP=$2" /proc/[0-9]*/environ); do _q=${_q#/proc/}; _M="$_M${_q%/*} "; done
   case $1$_M in ' ') _M=; return;; esac
   _l=$(cat /proc/[0-9]*/stat) _I=$IFS; IFS=$_n; set -f
@@ -33,7 +33,7 @@ seek() {
     case $_l in Z*|X*) _Z="$_Z$_q "; continue;; esac
     _l=${_l#* }; _p=${_l%% *}; _l=${_l#* }; _g=${_l%% *}; _l=${_l#* }; _l=${_l%% *}
     _T="$_T$_n$_q:$_p"
-    [ "$1" ] && case $1 in "$_l"|"$_g"|"$_q") _M="$_M$_q ";; esac
+    [ "$1" ] && case $1 in "$_g") _M="$_M$_q " _G="$_G$_q ";; "$_l"|"$_q") _M="$_M$_q ";; esac
   done
   _g=1
   while [ "$_g" ]; do
@@ -48,12 +48,14 @@ seek() {
   for _q in $_O; do case " $_M $_Z $$ $_Q $_R $_W " in *" $_q "*) ;; *) _M="$_M $_q";; esac; done
 }
 
-# Sends signal $1 to all of $2 and $3, and wakes those who are stopped, so that they hear it.
+# Sends signal $1 to all of $2 and $3, to each once, and wakes those who are stopped, so that they hear it.
 hit() {
   seek "$2" "$3"
+  _O=
+  for _q in $_M; do case $_G in *" $_q "*) ;; *) _O="$_O $_q";; esac; done
   for _q in "$1" CONT; do
     [ "$2" ] && kill -"$_q" -"$2"
-    [ "$_M" ] && kill -"$_q" $_M
+    [ "$_O" ] && kill -"$_q" $_O
   done
 }
 

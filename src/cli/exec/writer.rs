@@ -42,7 +42,11 @@ impl Writer {
             match self.next(records, quiet, &mut shown) {
                 // Much output takes long enough for being woken not to matter, and its steps wait for room.
                 Ok(much) => quiet = if much { QUIET } else { 0 },
-                Err(RecvTimeoutError::Timeout) => quiet += 1,
+                Err(RecvTimeoutError::Timeout) => {
+                    quiet += 1;
+                    // A disk may fail while nothing happens.
+                    self.journal.settle();
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if drawn.elapsed() >= FRAME {
