@@ -15,9 +15,16 @@ pub(super) fn owner() -> String {
     format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
 }
 
-/// What is known of engines.
+/// A folder for the way to an engine, for those who have none of their own; nothing is there.
+pub(super) fn passing() -> PathBuf {
+    let mut random = [0_u8; 16];
+    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    std::env::temp_dir().join(format!("mstream-{:032x}", u128::from_ne_bytes(random)))
+}
+
+/// What is known of engines. The way to one on another host has its sockets in `folder`.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-pub(super) fn engines() -> Known {
+pub(super) fn engines(folder: PathBuf) -> Known {
     let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let path = |name: &str| text(name).map(PathBuf::from);
     let config = path("DOCKER_CONFIG").or_else(|| Some(path("HOME")?.join(".docker")));
@@ -31,6 +38,7 @@ pub(super) fn engines() -> Known {
         named: text("DOCKER_HOST").map(Ok).or_else(context),
         usual: usual.iter().map(|path| format!("unix://{}", path.display())).collect(),
         tls: text("DOCKER_TLS_VERIFY").is_some(),
+        folder,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub(super) struct Inputs {
     params: Vec<(String, String)>,
     /// By name: a hash of each address that was given with `--stream`.
     streams: Vec<(String, String)>,
+    /// The id of the variant of its parameters.
+    variant: Option<Arc<str>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -43,7 +46,7 @@ struct Text {
 
 impl Inputs {
     /// Those of a run that is about to begin.
-    pub(super) fn of(sources: &Sources, settings: &Settings) -> Self {
+    pub(super) fn of(sources: &Sources, settings: &Settings, variant: Option<Arc<str>>) -> Self {
         let params = settings.params.iter().map(|(name, value)| (name.clone(), hash(value)));
         let named = |text: &String| text.split_once('=').map(|(name, uri)| (name.to_owned(), hash(uri)));
         // What the command line says is a source as well, and stands below by name.
@@ -54,6 +57,7 @@ impl Inputs {
             files: files.map(|(_, source)| Text::of(source.name(), source.text())).collect(),
             params: params.collect(),
             streams: settings.streams.iter().filter_map(named).collect(),
+            variant,
         }
     }
 
@@ -70,11 +74,23 @@ impl Inputs {
         Ok(serde_json::from_slice(&bytes)?)
     }
 
+    /// Whether `now` is of the same variant of the same scenario, whatever stands in it.
+    pub(super) fn is_of_the_same(&self, now: &Self) -> bool {
+        let scenario = |it: &Self| it.files.first().map(|text| text.name.clone());
+        scenario(self) == scenario(now) && self.variant == now.variant
+    }
+
     /// What is different now, a line each.
     pub(super) fn changes(&self, now: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         if self.mstream != now.mstream {
             changes.push(format!("it was run by mstream {}, and this is {}", self.mstream, now.mstream));
+        }
+        if self.variant != now.variant {
+            let named = |it: &Self| {
+                it.variant.as_ref().map_or("without `--variants`".into(), |it| format!("as variant `{it}`"))
+            };
+            changes.push(format!("it was run {}, and this is {}", named(self), named(now)));
         }
         changes.extend(self.files.iter().zip(&now.files).filter_map(|(then, now)| then.change(now)));
         let gone = self.files.get(now.files.len()..).unwrap_or_default();

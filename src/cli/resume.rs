@@ -14,7 +14,7 @@ use super::inputs::Inputs;
 use crate::diagnostic::Sources;
 use crate::engine::Past;
 use crate::plan::Plan;
-use crate::resume::{Extent, Known, Story, kept, past, read};
+use crate::resume::{Extent, Known, Refusal, Story, kept, past, read};
 
 /// The exit code where a run cannot be resumed.
 pub(super) const REFUSED: u8 = 6;
@@ -32,30 +32,58 @@ pub(super) struct Earlier {
     _lock: File,
 }
 
-/// Finds the run `which` below `root`; the error says why it cannot be gone on with, and what to do.
+/// Why a run cannot be gone on with, and what to do.
+pub(super) enum Refused {
+    /// All of it has passed.
+    Passed(String),
+    /// It is alive, or something has changed, is damaged, or may not be done twice.
+    For(String),
+}
+
+impl From<String> for Refused {
+    fn from(words: String) -> Self {
+        Self::For(words)
+    }
+}
+
+/// The id of the run `which` below `root`, and which of these it was made of.
+pub(super) fn origin(root: &Path, which: &str, all: &[Inputs]) -> Result<(Arc<str>, usize), String> {
+    let id = find(root, which)?;
+    let then = made_of(&runs(root).join(&*id)).map_err(|words| refused(&id, &words))?;
+    let place = all.iter().position(|now| then.is_of_the_same(now));
+    let place = place.ok_or_else(|| refused(&id, "it is of none of these scenarios and variants"))?;
+    Ok((id, place))
+}
+
+/// Finds the run `which` below `root`.
 pub(super) fn earlier(
     root: &Path,
     which: &str,
     plan: &Arc<Plan>,
     sources: &Sources,
     inputs: &Inputs,
-) -> Result<Earlier, String> {
+) -> Result<Earlier, Refused> {
     let id = find(root, which)?;
     let folder = runs(root).join(&*id);
-    let refused = |words: String| format!("run {id} cannot be resumed: {words}");
+    let refused = |words: String| refused(&id, &words);
     let held = lock(&folder).map_err(|error| refused(format!("its lock cannot be taken: {error}")))?;
     let held = held.ok_or_else(|| refused("it is still alive, or is being resumed right now".to_owned()))?;
-    unchanged(&folder, inputs).map_err(&refused)?;
-    let (story, extent) = story(&folder, plan).map_err(&refused)?;
-    not_taken_over(root, &folder, &story).map_err(&refused)?;
+    unchanged(&folder, inputs).map_err(refused)?;
+    let (story, extent) = story(&folder, plan).map_err(refused)?;
+    not_taken_over(root, &folder, &story).map_err(refused)?;
     let known = known(&folder, plan, inputs).map_err(|error| refused(error.to_string()))?;
     let past = past(plan, &story, known).map_err(|refusals| {
         let words: Vec<String> = refusals.iter().map(|refusal| refusal.words(plan, sources)).collect();
-        refused(words.join("\n"))
+        let words = refused(words.join("\n"));
+        if matches!(refusals[..], [Refusal::EndedWell(_)]) { Refused::Passed(words) } else { Refused::For(words) }
     })?;
     let note = (extent.torn > 0)
         .then(|| format!("the last record of run {id} was not written to its end: {} bytes are left out", extent.torn));
     Ok(Earlier { id, folder, past, note, _lock: held })
+}
+
+fn refused(id: &str, words: &str) -> String {
+    format!("run {id} cannot be resumed: {words}")
 }
 
 /// The id that begins so; `last` is the latest.
@@ -81,14 +109,18 @@ fn find(root: &Path, which: &str) -> Result<Arc<str>, String> {
     }
 }
 
-fn unchanged(folder: &Path, inputs: &Inputs) -> Result<(), String> {
-    let then = Inputs::read(folder).map_err(|error| {
+/// What a run was made of.
+fn made_of(folder: &Path) -> Result<Inputs, String> {
+    Inputs::read(folder).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             return "it ended before anything of it began: run the scenario anew".to_owned();
         }
         format!("what it was made of cannot be read: {error}")
-    })?;
-    let changes = then.changes(inputs);
+    })
+}
+
+fn unchanged(folder: &Path, inputs: &Inputs) -> Result<(), String> {
+    let changes = made_of(folder)?.changes(inputs);
     if changes.is_empty() {
         return Ok(());
     }

@@ -307,3 +307,17 @@ fn containers_conform() {
     values_arrive(&format!("docker://?image={BUSYBOX}&pull=never"), &program, &["shell"], 1);
     assert_eq!(engine.says(&["ps", "-aq", "--filter", "label=dev.mstream.run", "--filter", "name=-far"]), "");
 }
+
+#[test]
+fn containers_of_podman_conform() {
+    let engine = Engine::podman();
+    let program = || engine.command(env!("CARGO_BIN_EXE_mstream"));
+    let uri = format!("docker://?image={HOST}&volumes={HOST_VOLUMES}&pull=never");
+    conforms(&uri, &program);
+    // A container with a command of its own is entered another way.
+    for name in ["outputs.ms", "background.ms", "cleanup.ms"] {
+        let path = Path::new("tests/conformance").join(name);
+        assert_eq!(complaints(&path, &format!("{uri}&command=cat"), &program), [""; 0]);
+    }
+    assert_eq!(engine.says(&["ps", "-aq", "--filter", "label=dev.mstream.run"]), "");
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cases::ends;
 use crate::engine::{BUSYBOX, EMPTY, Engine};
 use crate::run::Run;
+use crate::sshd::Sshd;
 
 const MSTREAM: &str = env!("CARGO_BIN_EXE_mstream");
 
@@ -206,7 +207,13 @@ fn an_engine_that_does_not_answer_is_named() {
     for (name, value, words) in [
         ("DOCKER_HOST", "unix:///nowhere/docker.sock", "no container engine answers at unix:///nowhere/docker.sock: "),
         ("DOCKER_HOST", "tcp://127.0.0.1:1", "no container engine answers at tcp://127.0.0.1:1: "),
-        ("DOCKER_HOST", "ssh://me@there", "mstream reaches engines over unix:// and plain tcp:// only"),
+        (
+            "DOCKER_HOST",
+            "npipe:////./pipe/engine",
+            "mstream reaches engines over unix://, ssh:// and plain tcp:// only",
+        ),
+        ("DOCKER_HOST", "ssh://me@127.0.0.1:1", "cannot connect to me@127.0.0.1:1: "),
+        ("DOCKER_HOST", "ssh://-oProxyCommand=reboot", "`host`"),
         ("DOCKER_CONFIG", "docker", "no container engine answers at unix:///nowhere/lab.sock: "),
         ("DOCKER_CONTEXT", "attic", "there is no docker context `attic`: `docker context ls` lists them"),
     ] {
@@ -219,6 +226,71 @@ fn an_engine_that_does_not_answer_is_named() {
         assert!(said.contains(words), "{said}");
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
+}
+
+#[test]
+fn an_engine_on_another_host_is_reached_over_ssh_as_the_user_s_own_configuration_says() {
+    let engine = Engine::get();
+    let sshd = Sshd::inside(
+        engine.network(),
+        &format!("PermitRootLogin yes\nMaxSessions 10\nSetEnv DOCKER_HOST={}", engine.address()),
+    );
+    let home = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let (key, known) = (sshd.user_key(), sshd.known_hosts());
+    let host = format!("  HostName 127.0.0.1\n  Port {}\n  IdentityFile {}\n", sshd.port(), key.display());
+    let known = format!("  UserKnownHostsFile {}\n", known.display());
+    file(
+        ".ssh/config",
+        &format!("Host lab\n  User root\n{host}{known}Host other\n  User tester\n{host}{known}Host new\n{host}"),
+    );
+    let meta = |name: &str| format!(r#"{{"Name": "{name}", "Endpoints": {{"docker": {{"Host": "ssh://{name}"}}}}}}"#);
+    for name in ["lab", "other", "new"] {
+        file(&format!("docker/contexts/meta/{name}/meta.json"), &meta(name));
+    }
+    let command = |context: &str| {
+        let mut command = engine.command(MSTREAM);
+        command.env("HOME", home.path()).env("DOCKER_CONFIG", home.path().join("docker"));
+        command.env("DOCKER_CONTEXT", context).env_remove("DOCKER_HOST");
+        command
+    };
+
+    let text = format!(
+        "stream box[1..12] = docker(image = \"{BUSYBOX}\")\n\
+         on box {{\n  $ echo over ssh > /tmp/it\n  barrier all\n  $ echo \"$(cat /tmp/it) in $(hostname)\"\n}}\n"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("test.ms"), &text).unwrap();
+    let output = ends(command("lab"), folder.path(), &["exec", "test.ms"]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!((1..=12).all(|number| said.contains(&format!("over ssh in box-{number}"))), "{said}");
+    assert_eq!(engine.left(folder.path()), "");
+    let connections = sshd.log().matches("Accepted publickey for root").count();
+    assert!(connections <= 6, "{connections} connections for 12 containers");
+
+    for (context, words) in
+        [("other", "connect: permission denied. This user may not use it"), ("new", "is not known. Compare it")]
+    {
+        let output = ends(command(context), folder.path(), &["exec", "test.ms"]);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(
+            said.contains(words) && said.contains(&format!("no container engine answers at ssh://{context}")),
+            "{said}"
+        );
+    }
+
+    // Whoever cleans up after mstream goes the same way.
+    let mut run = Run::by(command("lab"), &text.replace("echo over", "echo started; sleep 60; echo over"), &[]);
+    run.until("output", "started");
+    run.signal_coordinator("KILL");
+    let ended = run.end();
+    assert_eq!(engine.left(ended.folder.path()), "");
 }
 
 #[test]

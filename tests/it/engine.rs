@@ -1,5 +1,5 @@
-//! A container engine to test with: the one that answers already, else a dockerd of the tests' own, in namespaces of its
-//! own, which ends with them and takes along whatever it has started.
+//! Container engines to test with: the one that answers already, else a dockerd of the tests' own, and podman, each in
+//! namespaces of its own, which end with it and take along whatever it has started.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -27,7 +27,7 @@ pub(crate) struct Engine {
     own: Option<Own>,
 }
 
-/// A dockerd of our own.
+/// An engine of our own.
 struct Own {
     child: Child,
     /// The first process of its namespaces.
@@ -44,7 +44,7 @@ impl Engine {
         if let Some(engine) = shared.upgrade() {
             return engine;
         }
-        let engine = Arc::new(Self::answering().unwrap_or_else(|| Self::start("exec dockerd")));
+        let engine = Arc::new(Self::answering().unwrap_or_else(|| Self::start(&dockerd("exec", ""))));
         engine.images();
         *shared = Arc::downgrade(&engine);
         engine
@@ -52,7 +52,14 @@ impl Engine {
 
     /// One that nobody else uses, and that is started anew when it is killed.
     pub(crate) fn of_its_own() -> Self {
-        let engine = Self::start("while :; do dockerd");
+        let engine = Self::start(&dockerd("while :; do", " || rm -f \"$1/pid\"; done"));
+        engine.images();
+        engine
+    }
+
+    /// Podman behind its socket.
+    pub(crate) fn podman() -> Self {
+        let engine = Self::start(PODMAN);
         engine.images();
         engine
     }
@@ -74,12 +81,12 @@ impl Engine {
         it.docker(&["version"]).status.success().then_some(it)
     }
 
-    fn start(dockerd: &str) -> Self {
+    fn start(serve: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("docker.sock");
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-        command.args(["--mount", "--net", "sh", "-eu", "-c", &serve(dockerd), "serve"]).arg(folder.path());
+        command.args(["--mount", "--net", "sh", "-eu", "-c", &[READY, serve].concat(), "serve"]).arg(folder.path());
         // What it leaves when it ends goes with the rest.
         command.env("TMPDIR", folder.path());
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
@@ -96,7 +103,7 @@ impl Engine {
         let began = Instant::now();
         while !it.docker(&["version"]).status.success() {
             let log = std::fs::read_to_string(socket.with_file_name("log")).unwrap_or_default();
-            assert!(began.elapsed() < BOUND, "dockerd does not answer:\n{log}");
+            assert!(began.elapsed() < BOUND, "the engine does not answer:\n{log}");
             std::thread::sleep(Duration::from_millis(50));
         }
         if let Some(own) = &mut it.own {
@@ -105,6 +112,11 @@ impl Engine {
             children.trim().clone_into(&mut own.pid);
         }
         it
+    }
+
+    /// Where it answers.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// The network namespace in which the containers can be reached.
@@ -206,18 +218,29 @@ impl Drop for Engine {
             }
             let _ = own.child.kill();
             let _ = own.child.wait();
+            // Podman leaves its control groups, empty.
+            let words = "find /sys/fs/cgroup -depth -path '*/libpod_parent*' -type d -exec rmdir {} ';'";
+            let _ = Command::new("sh").args(["-c", words]).stderr(Stdio::null()).status();
         }
     }
 }
 
-/// In the namespaces: dockerd with all of its files in the folder.
-fn serve(dockerd: &str) -> String {
-    let again = if dockerd.starts_with("while") { " || rm -f \"$1/pid\"; done" } else { "" };
+/// In the namespaces, before the engine.
+const READY: &str = "ip link set lo up\nmount -t tmpfs -o mode=755 none /run\n";
+
+/// Dockerd with all of its files in the folder, between these words.
+fn dockerd(before: &str, behind: &str) -> String {
     format!(
-        "ip link set lo up\nmount -t tmpfs -o mode=755 none /run\n\
-         {dockerd} --data-root \"$1/data\" --exec-root \"$1/exec\" --pidfile \"$1/pid\" -H \"unix://$1/docker.sock\"{again}\n"
+        "{before} dockerd --data-root \"$1/data\" --exec-root \"$1/exec\" --pidfile \"$1/pid\" \
+         -H \"unix://$1/docker.sock\"{behind}\n"
     )
 }
+
+/// Podman with all of its files in the folder.
+const PODMAN: &str = r#"
+exec podman --root "$1/data" --runroot "$1/run" --tmpdir "$1/tmp" --network-config-dir "$1/networks" \
+  --runtime runc --cgroup-manager cgroupfs --events-backend file system service --time 0 "unix://$1/docker.sock"
+"#;
 
 /// A small Debian with Python from where this machine gets its packages, as one archive.
 const DEBOOTSTRAP: &str = r#"

@@ -35,7 +35,7 @@ fn every_example_passes() {
 #[test]
 fn the_services_run_on_a_host_in_a_container_and_here_without_a_change() {
     let engine = Engine::get();
-    let sshd = Sshd::inside(engine.network());
+    let sshd = Sshd::inside(engine.network(), "");
     let (host, container) = (sshd.uri("tester"), format!("docker://?image={HOST}&volumes={HOST_VOLUMES}&pull=never"));
     let path = root().join("examples/services.ms");
     let mixed = [host.as_str(), &container, "local:"];
@@ -57,7 +57,7 @@ fn the_services_run_on_a_host_in_a_container_and_here_without_a_change() {
 #[test]
 fn the_same_scenario_runs_here_on_a_host_and_in_a_container_by_the_commands_of_the_readme() {
     let engine = Engine::get();
-    let sshd = Sshd::inside(engine.network());
+    let sshd = Sshd::inside(engine.network(), "");
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let commands: Vec<&str> = readme
         .lines()

@@ -242,6 +242,54 @@ fn what_has_changed_is_said_with_its_place() {
     assert_eq!(place.log(), ["one", "two"]);
 }
 
+/// Three variants, of which the second one takes long.
+const MATRIX: &str = "disk: !mux\n  first:\n    pause: 0\n  second:\n    pause: 60\n  third:\n    pause: 0\n";
+const OF_MATRIX: &str = r#"params "matrix.yaml"
+param pause: int
+stream a = local
+stream b = local
+on b { barrier x }
+on a {
+  $ echo ${{param.pause}} >> "$LOG"
+  barrier x
+  shell(resumable = true) "echo sleeps ${{param.pause}}; exec sleep ${PAUSE:-${{param.pause}}}"
+}
+"#;
+
+#[test]
+fn of_several_variants_those_that_are_done_are_not_run_again() {
+    let place = Place::new(OF_MATRIX);
+    std::fs::write(place.0.path().join("matrix.yaml"), MATRIX).unwrap();
+    let many = ["--variants", "--format", "jsonl"];
+    place.kill(place.start(&many), 1000, "sleeps 60");
+    assert_eq!(place.log(), ["0", "60"]);
+    let resume = |which: &str, options: &[&str]| {
+        let mut command = place.command(&[&["--resume", which], options].concat());
+        command.env("PAUSE", "0");
+        ends(command, place.0.path(), &[])
+    };
+    let other = resume("last", &[]);
+    assert_eq!(other.status.code(), Some(2), "its parameter has several values: {}", said(&other));
+    let rest = resume("last", &["--variants"]);
+    let (told, came) = (said(&rest), String::from_utf8_lossy(&rest.stdout).into_owned());
+    assert_eq!(rest.status.code(), Some(0), "{told}{came}");
+    assert!(told.contains("going on with number 2 of 3: those") && told.contains(": 3 of 4 steps are done"), "{told}");
+    assert!(came.contains("2 variants: 2 passed") && !came.contains("first"), "{came}");
+    assert_eq!(place.log(), ["0", "60", "0"]);
+
+    // Had it been killed between two of them, the next one would be run.
+    let runs = place.runs();
+    let id = |at: usize| runs[at].file_name().unwrap().to_str().unwrap();
+    let last = resume(id(2), &["--variants"]);
+    assert_eq!((last.status.code(), place.log().len()), (Some(0), 4), "{}", said(&last));
+    let nothing = resume(id(3), &["--variants"]);
+    assert!(said(&nothing).contains("it passed: there is nothing left to do"), "{}", said(&nothing));
+    std::fs::write(place.0.path().join("matrix.yaml"), MATRIX.replace("second", "other")).unwrap();
+    let gone = resume(id(1), &["--variants"]);
+    assert_eq!((gone.status.code(), place.log().len()), (Some(6), 4));
+    assert!(said(&gone).contains("it is of none of these scenarios and variants"), "{}", said(&gone));
+}
+
 #[test]
 fn a_damaged_journal_is_refused_and_a_torn_end_is_left_out() {
     let place = Place::new(WAITS);

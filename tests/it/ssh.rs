@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cases::{ends, mstream};
 use crate::run::Run;
 use crate::sshd::{PASSWORD, Sshd};
-use crate::watchdog::{Watchdog, children};
+use crate::watchdog::{BOUND, Watchdog, children};
 
 /// Runs `text` in `folder`; all that it printed comes with the exit code.
 fn exec(folder: &Path, text: &str, options: &[&str]) -> (Option<i32>, String) {
@@ -351,11 +351,17 @@ impl Killed {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mstream"));
         command.args(["exec", "--lease", "3s", "test.ms"]).current_dir(folder.path()).env("TMPDIR", folder.path());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let watchdog = Watchdog::over(&child);
+        let (watchdog, began) = (Watchdog::over(&child), Instant::now());
         std::thread::sleep(Duration::from_millis(moment));
-        // The one that runs the scenario; before it is there, the one that would watch over it.
-        let pid = child.id().to_string();
-        let pid = children(&pid).pop().unwrap_or(pid);
+        // The one that runs the scenario; before it is there, the one that would watch over it. That one must not stand
+        // still: nobody would let it go on.
+        let own = child.id().to_string();
+        let mut pid = children(&own).pop();
+        while pid.is_none() && signal == "STOP" && began.elapsed() < BOUND {
+            std::thread::sleep(Duration::from_millis(1));
+            pid = children(&own).pop();
+        }
+        let pid = pid.unwrap_or(own);
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
         Self { child, _watchdog: watchdog, _folder: folder }
     }

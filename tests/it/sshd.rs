@@ -63,9 +63,9 @@ impl Sshd {
         Self::launch(extra, addresses, &Network::Here)
     }
 
-    /// A server on the loopback of that network namespace.
-    pub(crate) fn inside(namespace: String) -> Self {
-        Self::launch("", &[Ipv4Addr::LOCALHOST], &Network::Of(namespace))
+    /// The same on the loopback of that network namespace.
+    pub(crate) fn inside(namespace: String, extra: &str) -> Self {
+        Self::launch(extra, &[Ipv4Addr::LOCALHOST], &Network::Of(namespace))
     }
 
     /// A server in a network namespace of its own; the only way there is a cable of our end and its end.

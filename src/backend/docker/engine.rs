@@ -1,14 +1,16 @@
 //! Which engine: the one that is named, else the first that answers where engines usually do.
 
-use std::time::Duration;
+use std::path::PathBuf;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::time::timeout;
 
 use super::reason;
+use super::remote::Remote;
+use crate::backend::guard::Patience;
 
 /// How long one request to the engine may take.
-const REQUEST: u64 = 600;
+pub(super) const REQUEST: u64 = 600;
 
 /// Where engines may be.
 #[derive(Clone, Debug, Default)]
@@ -19,19 +21,21 @@ pub struct Known {
     pub usual: Vec<String>,
     /// Whether engines are asked over TLS only.
     pub tls: bool,
+    /// Where the sockets of the way to an engine on another host will be; nothing is there yet.
+    pub folder: PathBuf,
 }
 
 /// Connects to the engine, which has to answer within `patience`: it, and its address. The error says where it was
 /// looked for.
-pub(super) async fn connect(known: &Known, patience: Duration) -> Result<(Docker, String), String> {
+pub(super) async fn connect(known: &Known, patience: Patience) -> Result<(Docker, String), String> {
     if let Some(named) = &known.named {
         let address = named.as_ref().map_err(Clone::clone)?;
-        let docker = ask(address, known.tls, patience).await.map_err(|words| reason::no_engine(address, &words))?;
+        let docker = ask(address, known, patience).await.map_err(|words| reason::no_engine(address, &words))?;
         return Ok((docker, address.clone()));
     }
     let mut tried = Vec::new();
     for address in &known.usual {
-        match ask(address, false, patience).await {
+        match ask(address, known, patience).await {
             Ok(docker) => return Ok((docker, address.clone())),
             Err(words) => tried.push(format!("{address}: {words}")),
         }
@@ -39,20 +43,27 @@ pub(super) async fn connect(known: &Known, patience: Duration) -> Result<(Docker
     Err(reason::no_engine_at_all(&tried))
 }
 
-async fn ask(address: &str, tls: bool, patience: Duration) -> Result<Docker, String> {
+async fn ask(address: &str, known: &Known, patience: Patience) -> Result<Docker, String> {
+    let mut remote = None;
     let docker = if let Some(path) = address.strip_prefix("unix://") {
         Docker::connect_with_unix(path, REQUEST, API_DEFAULT_VERSION)
-    } else if (address.starts_with("tcp://") || address.starts_with("http://")) && !tls {
+    } else if (address.starts_with("tcp://") || address.starts_with("http://")) && !known.tls {
         Docker::connect_with_http(address, REQUEST, API_DEFAULT_VERSION)
+    } else if address.starts_with("ssh://") {
+        remote.insert(Remote::new(address, &known.folder, patience)?).docker()
     } else {
-        return Err(
-            "mstream reaches engines over unix:// and plain tcp:// only: `ssh -L` forwards any other".to_owned()
-        );
+        return Err("mstream reaches engines over unix://, ssh:// and plain tcp:// only".to_owned());
     };
     let docker = docker.map_err(|error| reason::of(&error))?;
-    match timeout(patience, docker.negotiate_version()).await {
-        Ok(Ok(docker)) => Ok(docker),
-        Ok(Err(error)) => Err(reason::of(&error)),
-        Err(_) => Err(format!("no answer within {}", crate::syntax::duration(patience))),
-    }
+    let answer = timeout(patience.connect, docker.negotiate_version()).await;
+    let words = match answer {
+        Ok(Ok(docker)) => return Ok(docker),
+        Ok(Err(error)) => reason::of(&error),
+        Err(_) => format!("no answer within {}", crate::syntax::duration(patience.connect)),
+    };
+    let complaint = match remote {
+        Some(remote) => remote.complaint(patience.connect).await,
+        None => String::new(),
+    };
+    Err(if complaint.is_empty() { words } else { complaint })
 }

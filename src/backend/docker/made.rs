@@ -197,10 +197,11 @@ async fn remove(docker: &Docker, name: &str, run: &str) -> Result<(), String> {
             Err(error) if reason::is_missing(&error) => looks -= 1,
             // Somebody else is removing it; an engine has been seen to say so for ever.
             Err(error) if reason::of(&error).contains("already in progress") && Instant::now() <= limit => {}
-            Err(error) if reason::is_answer(&error) || Instant::now() > limit => {
+            Err(error) if reason::is_refusal(&error) || Instant::now() > limit => {
                 return Err(format!("the container {name} could not be removed: {}", reason::of(&error)));
             }
-            // An engine that is started anew comes back.
+            // An engine that is started anew comes back, and one that stumbles over a container that is just ending does
+            // not the next time.
             Err(_) => sleep(PAUSE).await,
         }
         sleep(PAUSE).await;

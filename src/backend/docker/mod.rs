@@ -4,6 +4,7 @@ mod container;
 mod engine;
 mod made;
 mod reason;
+mod remote;
 mod sweep;
 mod way;
 
@@ -34,7 +35,8 @@ struct Shared {
     known: Known,
     patience: Patience,
     labels: Labels,
-    docker: OnceCell<Docker>,
+    /// Looked for once: what one stream is told holds for all.
+    docker: OnceCell<Result<Docker, String>>,
     made: Made,
 }
 
@@ -63,7 +65,7 @@ impl DockerBackend {
 impl Drop for DockerBackend {
     fn drop(&mut self) {
         // A stream that was given up while it was opened has left what it had made.
-        if let Some(docker) = self.shared.docker.get() {
+        if let Some(Ok(docker)) = self.shared.docker.get() {
             self.shared.made.sweep(docker);
         }
     }
@@ -72,11 +74,11 @@ impl Drop for DockerBackend {
 impl Shared {
     async fn docker(&self) -> Result<&Docker, String> {
         let connect = || async {
-            let (docker, address) = engine::connect(&self.known, self.patience.connect).await?;
+            let (docker, address) = engine::connect(&self.known, self.patience).await?;
             self.made.reached_at(&address);
             Ok(docker)
         };
-        self.docker.get_or_try_init(connect).await
+        self.docker.get_or_init(connect).await.as_ref().map_err(Clone::clone)
     }
 }
 

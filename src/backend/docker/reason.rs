@@ -29,6 +29,11 @@ pub(super) fn is_answer(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { .. })
 }
 
+/// Whether the engine says that it will not do it, and not that it could not.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code: ..500, .. })
+}
+
 pub(super) fn no_engine(address: &str, words: &str) -> String {
     let advice = if words.contains("ermission denied") {
         "This user may not use it: add the user to the group `docker`, or set DOCKER_HOST to an engine of its own"

@@ -12,9 +12,12 @@ use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
 use super::{Known, engine, reason};
+use crate::backend::guard::Patience;
 
 /// How long an engine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the way to it may be silent.
+const LEASE: Duration = Duration::from_secs(30);
 /// How long one removal may take.
 const REMOVAL: Duration = Duration::from_secs(30);
 /// How often something that would not go is tried again.
@@ -75,7 +78,7 @@ impl Broom {
     pub fn take(known: &Known) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
-        let (docker, _) = runtime.block_on(engine::connect(known, PATIENCE))?;
+        let (docker, _) = runtime.block_on(engine::connect(known, Patience { connect: PATIENCE, lease: LEASE }))?;
         Ok(Self { runtime, docker })
     }
 

@@ -42,6 +42,12 @@ impl SshBackend {
         Self { folder, patience, hosts: Mutex::default(), numbers: Arc::default(), ledger }
     }
 
+    /// The way to the host of `place`, for something that is no stream.
+    pub(in crate::backend) fn way(&self, place: &Place) -> Result<Arc<dyn Transport>, String> {
+        let host = Login::of(place, self.patience, &self.folder).and_then(|login| self.host(login))?;
+        Ok(Arc::new(Ssh(host)))
+    }
+
     /// The host of a login: one that is known, else a new one.
     fn host(&self, login: Login) -> Result<Arc<Host>, String> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +68,8 @@ impl SshBackend {
         if !master::fits(&self.folder) {
             return Err(format!("the path {shown} is too long for a socket: set TMPDIR to a shorter one"));
         }
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
+        // Not one that is there already: it may be somebody else's.
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&self.folder);
         made.map_err(|error| format!("cannot make the folder {shown}: {error}"))
     }
 }

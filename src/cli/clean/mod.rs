@@ -12,6 +12,7 @@ use indexmap::IndexMap;
 
 pub(super) use self::command::{Clean, clean};
 pub(super) use self::look::killed;
+use super::engines::passing;
 use super::ledger::{NotOld, Old, boot};
 use crate::backend::docker::{Broom, Known};
 use crate::backend::ledger::Resource;
@@ -214,7 +215,7 @@ fn engines(resources: &[Resource]) -> IndexMap<Arc<str>, Vec<Arc<str>>> {
 
 /// The engine at this address.
 fn engine(address: &str) -> Result<Broom, String> {
-    Broom::take(&Known { named: Some(Ok(address.to_owned())), ..Known::default() })
+    Broom::take(&Known { named: Some(Ok(address.to_owned())), folder: passing(), ..Known::default() })
 }
 
 fn sweep_engine(id: &str, engine: &Arc<str>, names: &[Arc<str>], cleaned: &mut Cleaned) {

@@ -9,11 +9,11 @@ use super::command::Done;
 use super::{Cleaned, Refused, open};
 use crate::backend::docker::{Broom, Thing};
 use crate::cli::Console;
-use crate::cli::engines::{EXPIRES, engines, owner};
+use crate::cli::engines::{EXPIRES, engines, owner, passing};
 
 /// Cleans up the engine that the environment names, or that is found where engines usually are.
 pub(super) fn sweep_engines() -> Vec<Done> {
-    let known = engines();
+    let known = engines(passing());
     let named = known.named.is_some();
     let things = Broom::take(&known).and_then(|broom| broom.things("owner", &owner()).map(|things| (broom, things)));
     let (broom, things) = match things {

@@ -75,7 +75,8 @@ pub(super) fn drive(
     let patience = Patience { connect: CONNECT.saturating_mul(it.timeout_scale) / 100, lease: it.lease };
     let local: Arc<dyn Backend> = Arc::new(LocalBackend::new(environment(&scenario.secrets)));
     let ssh: Arc<dyn Backend> = Arc::new(SshBackend::new(tmp_path.join(".ssh"), patience, Arc::clone(&ledger)));
-    let docker: Arc<dyn Backend> = Arc::new(DockerBackend::new(engines(), labels(folder), patience, ledger));
+    let docker: Arc<dyn Backend> =
+        Arc::new(DockerBackend::new(engines(tmp_path.join(".engine")), labels(folder), patience, ledger));
     let backends =
         IndexMap::from([(Arc::from("local"), local), (Arc::from("ssh"), ssh), (Arc::from("docker"), docker)]);
     let base = scenario.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

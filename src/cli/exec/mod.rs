@@ -4,6 +4,7 @@ mod drive;
 mod one;
 mod writer;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,8 @@ pub(super) use self::one::shown;
 use super::clean::killed;
 use super::files::{checked, checked_variants, show_all};
 use super::folder::runs;
-use super::resume::REFUSED;
+use super::inputs::Inputs;
+use super::resume::{REFUSED, Refused, origin};
 use super::secrets::{Secrets, secrets};
 use super::{Console, FAULT, SURROUNDINGS, Scenarios, WRONG, here, now, spacious};
 use crate::backend::guard::LEASE;
@@ -133,10 +135,6 @@ fn prepare(it: &Exec, console: &Console) -> Result<Vec<Scenario>, u8> {
     if wrong {
         return Err(WRONG);
     }
-    if it.resume.is_some() && ready.len() > 1 {
-        Console::complain("a run is resumed with the one scenario that it was made of");
-        return Err(WRONG);
-    }
     if it.dry_run {
         for scenario in &ready {
             if let Some(variant) = &scenario.variant {
@@ -150,19 +148,42 @@ fn prepare(it: &Exec, console: &Console) -> Result<Vec<Scenario>, u8> {
     Ok(ready)
 }
 
+/// Which of them the run was made of that is to be resumed: those before it are done. And its id.
+fn resumed(it: &Exec, ready: &[Scenario]) -> Result<(usize, Option<Arc<str>>), Unable> {
+    match &it.resume {
+        Some(which) if ready.len() > 1 => {
+            let inputs: Vec<Inputs> = ready.iter().map(|scenario| scenario.inputs(it)).collect();
+            let (id, place) = origin(&here()?, which, &inputs).map_err(Unable::Refused)?;
+            Ok((place, Some(id)))
+        }
+        which => Ok((0, which.as_deref().map(Arc::from))),
+    }
+}
+
 /// Runs one after the other; the exit code of the worst.
 fn all(it: &Exec, ready: &[Scenario], console: &Console) -> u8 {
     let human = it.format == Format::Human;
+    let (done, mut resume) = match resumed(it, ready) {
+        Ok(found) => found,
+        Err(unable) => return unable.told(),
+    };
     let root = runs(&here().unwrap_or_default());
     let mut intro = if human { killed(&root).unwrap_or_default() } else { String::new() };
+    if done > 0 && human {
+        let _ =
+            writeln!(intro, "going on with number {} of {}: those before it are not run again", done + 1, ready.len());
+    }
     let mut worst = 0;
     let mut ran = Vec::new();
-    for scenario in ready {
-        if ready.len() > 1 && human {
-            intro += &scenario.heading();
-        }
+    for (at, scenario) in ready.iter().enumerate().skip(done) {
+        let heading = if ready.len() > 1 && human { scenario.heading() } else { String::new() };
         let began = now();
-        let code = one(it, scenario, console, &intro).unwrap_or_else(Unable::told);
+        let code = match one(it, scenario, resume.take().as_deref(), console, &(intro.clone() + &heading)) {
+            // It was killed before the next one had begun.
+            Err(Unable::Passed(_)) if at + 1 < ready.len() => continue,
+            Err(unable @ (Unable::Passed(_) | Unable::Refused(_))) => return unable.told(),
+            ended => ended.unwrap_or_else(Unable::told),
+        };
         intro.clear();
         worst = graver(worst, code);
         let verdict = verdict(code);
@@ -173,7 +194,7 @@ fn all(it: &Exec, ready: &[Scenario], console: &Console) -> u8 {
         }
     }
     if !ran.is_empty() && human {
-        let of = ready.iter().filter(|scenario| scenario.variant.is_some()).count();
+        let of = ready[done..].iter().filter(|scenario| scenario.variant.is_some()).count();
         Console::result(&table(&ran, of));
     }
     worst
@@ -202,6 +223,8 @@ fn verdict(code: u8) -> Verdict {
 
 /// Why nothing ran.
 enum Unable {
+    /// The earlier run has passed.
+    Passed(String),
     /// The earlier run cannot be resumed.
     Refused(String),
     /// The surroundings do not allow it.
@@ -212,7 +235,7 @@ impl Unable {
     /// Tells why; the exit code.
     fn told(self) -> u8 {
         let (words, code) = match self {
-            Self::Refused(words) => (words, REFUSED),
+            Self::Passed(words) | Self::Refused(words) => (words, REFUSED),
             Self::Surroundings(words) => (words, SURROUNDINGS),
         };
         Console::complain(&words);
@@ -226,6 +249,15 @@ impl From<String> for Unable {
     }
 }
 
+impl From<Refused> for Unable {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Passed(words) => Self::Passed(words),
+            Refused::For(words) => Self::Refused(words),
+        }
+    }
+}
+
 /// A scenario that may run.
 struct Scenario {
     path: PathBuf,
@@ -236,6 +268,11 @@ struct Scenario {
 }
 
 impl Scenario {
+    /// What decided its plan.
+    fn inputs(&self, it: &Exec) -> Inputs {
+        Inputs::of(&self.sources, &it.scenarios.inputs.settings(), self.variant.clone())
+    }
+
     /// The line above what it prints, where others run as well.
     fn heading(&self) -> String {
         let variant = self.variant.as_ref().map(|variant| format!(" · {}", visible::text(variant)));

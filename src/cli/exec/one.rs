@@ -105,14 +105,20 @@ pub(super) struct Start<'a> {
     pub(super) intro: &'a str,
 }
 
-/// Runs one scenario; its exit code. The error is why it could not begin.
-pub(super) fn one(it: &Exec, scenario: &Scenario, console: &Console, intro: &str) -> Result<u8, Unable> {
+/// Runs one scenario, or goes on with its run `resume`; its exit code. The error is why it could not begin.
+pub(super) fn one(
+    it: &Exec,
+    scenario: &Scenario,
+    resume: Option<&str>,
+    console: &Console,
+    intro: &str,
+) -> Result<u8, Unable> {
     enough_files()?;
     let here = here()?;
-    let inputs = Inputs::of(&scenario.sources, &it.scenarios.inputs.settings());
+    let inputs = scenario.inputs(it);
     let mut intro = intro.to_owned();
-    let resume = |which: &String| spacious(|| gone_on_with(which, scenario, &inputs, &here));
-    let earlier = match it.resume.as_ref().map(resume).transpose() {
+    let go_on = |which: &str| spacious(|| gone_on_with(which, scenario, &inputs, &here));
+    let earlier = match resume.map(go_on).transpose() {
         Ok(earlier) => earlier.transpose()?,
         Err(code) => return Ok(code),
     };
@@ -218,7 +224,7 @@ fn record(
 
 /// The run that this one goes on with, and what was cleaned up after it, in words.
 fn gone_on_with(which: &str, scenario: &Scenario, inputs: &Inputs, here: &Path) -> Result<(Earlier, String), Unable> {
-    let earlier = earlier(here, which, &scenario.plan, &scenario.sources, inputs).map_err(Unable::Refused)?;
+    let earlier = earlier(here, which, &scenario.plan, &scenario.sources, inputs)?;
     let folder = runs(here).join(&*earlier.id);
     // One that had not come to it has made nothing.
     if !folder.join(FILE).exists() {
