@@ -67,11 +67,11 @@ fn neighbour(name: &str) -> Option<Command> {
     own.or_else(|| installed(name).then(|| Command::new(name)))
 }
 
-/// `posix_spawn` and `waitpid` of `sh -c :`, nothing else: the limit of a new shell a step. It has no session of its
+/// `posix_spawn` and `waitpid` of `sh -c command`, nothing else: the limit of a new shell a step. It has no session of its
 /// own, and prints where we print.
-fn bare(count: usize) {
+fn bare(command: &str, count: usize) {
     for _ in 0..count {
-        assert!(Command::new("/bin/sh").args(["-c", ":"]).status().unwrap().success());
+        assert!(Command::new("/bin/sh").args(["-c", command]).status().unwrap().success());
     }
 }
 
@@ -101,46 +101,55 @@ fn start_up(folder: &Path) {
     line("mstream exec empty.ms", taken[3], taken[2], "");
 }
 
-/// J1: 1,000 trivial steps one after the other.
+/// J1: 1,000 trivial steps one after the other: of something that the shell does itself, and of a program.
 fn steps(folder: &Path) {
     const COUNT: usize = 1_000;
-    println!("J1: {COUNT} steps one after the other (median of 5), beside a bare posix_spawn loop of `sh -c :`");
-    write(folder, "steps.ms", &format!("stream a = local\non a {{\n{}}}\n", "  $ :\n".repeat(COUNT)));
-    write(folder, "steps.mk", &format!("all:\n{}", "\t@: ;\n".repeat(COUNT)));
-    write(folder, "steps.just", &format!("all:\n{}", "  @:\n".repeat(COUNT)));
-    let mut ninja = String::from("rule r\n  command = :\n");
-    for at in 0..COUNT {
-        let _ = writeln!(ninja, "build o{at}: r {}", if at == 0 { String::new() } else { format!("o{}", at - 1) });
-    }
-    write(folder, "steps.ninja", &ninja);
-    let began = Instant::now();
-    bare(100);
-    let warm = began.elapsed();
-    let taken = turns(5, 2, |at| {
-        if at > 0 {
-            return timed(&mut mstream(folder, &["exec", "steps.ms"]));
+    // What each of them is to `make`, which else leaves the shell out of what it knows to do without one.
+    for (command, to_make) in [(":", ": ;"), ("true", "true")] {
+        println!(
+            "J1: {COUNT} steps `{command}` one after the other (median of 5), beside a bare posix_spawn loop of `sh -c {command}`"
+        );
+        write(
+            folder,
+            "steps.ms",
+            &format!("stream a = local\non a {{\n{}}}\n", format!("  $ {command}\n").repeat(COUNT)),
+        );
+        write(folder, "steps.mk", &format!("all:\n{}", format!("\t@{to_make}\n").repeat(COUNT)));
+        write(folder, "steps.just", &format!("all:\n{}", format!("  @{command}\n").repeat(COUNT)));
+        let mut ninja = format!("rule r\n  command = {command}\n");
+        for at in 0..COUNT {
+            let _ = writeln!(ninja, "build o{at}: r {}", if at == 0 { String::new() } else { format!("o{}", at - 1) });
         }
+        write(folder, "steps.ninja", &ninja);
         let began = Instant::now();
-        bare(COUNT);
-        began.elapsed()
-    });
-    let (limit, ours) = (taken[0], taken[1]);
-    line(
-        "bare loop",
-        limit,
-        limit,
-        &format!("   ({:.2} ms a step, {:.2} warming up)", limit.as_secs_f64(), warm.as_secs_f64() * 10.0),
-    );
-    line("mstream", ours, limit, "");
-    peers(
-        folder,
-        limit,
-        &[
-            ("make", &["-s", "-f", "steps.mk"]),
-            ("ninja", &["--quiet", "-j1", "-f", "steps.ninja"]),
-            ("just", &["-f", "steps.just", "all"]),
-        ],
-    );
+        bare(command, 100);
+        let warm = began.elapsed();
+        let taken = turns(5, 2, |at| {
+            if at > 0 {
+                return timed(&mut mstream(folder, &["exec", "steps.ms"]));
+            }
+            let began = Instant::now();
+            bare(command, COUNT);
+            began.elapsed()
+        });
+        let (limit, ours) = (taken[0], taken[1]);
+        line(
+            "bare loop",
+            limit,
+            limit,
+            &format!("   ({:.2} ms a step, {:.2} warming up)", limit.as_secs_f64(), warm.as_secs_f64() * 10.0),
+        );
+        line("mstream", ours, limit, "");
+        peers(
+            folder,
+            limit,
+            &[
+                ("make", &["-s", "-f", "steps.mk"]),
+                ("ninja", &["--quiet", "-j1", "-f", "steps.ninja"]),
+                ("just", &["-f", "steps.just", "all"]),
+            ],
+        );
+    }
 }
 
 fn peers(folder: &Path, limit: Duration, all: &[(&str, &[&str])]) {
@@ -180,8 +189,8 @@ fn streams(folder: &Path) {
     let limit = median(3, || {
         let began = Instant::now();
         std::thread::scope(|scope| {
-            scope.spawn(|| bare(half));
-            bare(half);
+            scope.spawn(|| bare(":", half));
+            bare(":", half);
         });
         began.elapsed()
     });

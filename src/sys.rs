@@ -4,10 +4,12 @@
     reason = "starting a process in a session of its own has no safe wrapper; each block says why it is sound"
 )]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -263,6 +265,20 @@ pub fn is_ignored(signal: c_int) -> bool {
     }
 }
 
+/// The home of whoever has started this process, as the system has it: the environment may say something else.
+pub fn home() -> Option<PathBuf> {
+    let mut entry = MaybeUninit::<libc::passwd>::uninit();
+    let (mut text, mut found) = ([0; 16 << 10], ptr::null_mut());
+    let user = rustix::process::getuid().as_raw();
+    // SAFETY: entry and text are ours and as large as the call is told. Where it finds somebody, it fills in the entry,
+    // whose texts stand in `text` and end with a NUL.
+    unsafe {
+        libc::getpwuid_r(user, entry.as_mut_ptr(), text.as_mut_ptr(), text.len(), &raw mut found);
+        let home = CStr::from_ptr(found.as_ref()?.pw_dir.cast_const());
+        Some(PathBuf::from(OsStr::from_bytes(home.to_bytes())))
+    }
+}
+
 /// A signal does what it does to a process that says nothing about it.
 pub fn restore(signal: c_int) {
     // SAFETY: no handler of ours is called by it.
@@ -468,6 +484,13 @@ mod tests {
     fn a_process_with_threads_is_not_split() {
         // The thread of this test, and the one that runs the tests.
         assert_eq!(fork().unwrap_err().to_string(), "another thread is still running");
+    }
+
+    #[test]
+    fn the_home_is_the_one_that_the_system_knows() {
+        let asked = std::process::Command::new("sh").args(["-c", "getent passwd $(id -ru) | cut -d: -f6"]).output();
+        let asked = String::from_utf8(asked.unwrap().stdout).unwrap();
+        assert_eq!(home(), Some(PathBuf::from(asked.trim())));
     }
 
     #[test]

@@ -47,10 +47,17 @@ fn of_context(chosen: Option<String>, config: &Path) -> Option<Result<String, St
     let current = || read(&config.join("config.json"))?["currentContext"].as_str().map(str::to_owned);
     let context = chosen.or_else(current).filter(|name| !name.is_empty() && name != "default")?;
     let folders = std::fs::read_dir(config.join("contexts/meta")).into_iter().flatten().flatten();
-    let mut metas = folders.filter_map(|folder| read(&folder.path().join("meta.json")));
-    let host = metas.find(|meta| meta["Name"] == *context);
-    let host = host.and_then(|meta| meta["Endpoints"]["docker"]["Host"].as_str().map(str::to_owned));
-    Some(host.ok_or_else(|| format!("there is no docker context `{context}`: `docker context ls` lists them")))
+    let mut metas = folders.filter_map(|folder| Some((folder.file_name(), read(&folder.path().join("meta.json"))?)));
+    let Some((folder, meta)) = metas.find(|(_, meta)| meta["Name"] == *context) else {
+        return Some(Err(format!("there is no docker context `{context}`: `docker context ls` lists them")));
+    };
+    let host = meta["Endpoints"]["docker"]["Host"].as_str().unwrap_or_default();
+    let keys = config.join("contexts/tls").join(folder).join("docker");
+    if host.starts_with("tcp://") && keys.exists() {
+        let words = "speaks TLS, which mstream does not: one of the same engine with `ssh://` serves as well";
+        return Some(Err(format!("the docker context `{context}` {words}")));
+    }
+    Some(Ok(host.to_owned()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where files are read")]

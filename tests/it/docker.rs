@@ -204,6 +204,11 @@ fn an_engine_that_does_not_answer_is_named() {
     std::fs::write(folder.path().join("docker/config.json"), r#"{"currentContext": "lab"}"#).unwrap();
     let meta = r#"{"Name": "lab", "Endpoints": {"docker": {"Host": "unix:///nowhere/lab.sock"}}}"#;
     std::fs::write(context.join("meta.json"), meta).unwrap();
+    let other = folder.path().join("docker/contexts");
+    std::fs::create_dir_all(other.join("meta/4567")).unwrap();
+    std::fs::create_dir_all(other.join("tls/4567/docker")).unwrap();
+    let meta = r#"{"Name": "cloud", "Endpoints": {"docker": {"Host": "tcp://127.0.0.1:2376"}}}"#;
+    std::fs::write(other.join("meta/4567/meta.json"), meta).unwrap();
     for (name, value, words) in [
         ("DOCKER_HOST", "unix:///nowhere/docker.sock", "no container engine answers at unix:///nowhere/docker.sock: "),
         ("DOCKER_HOST", "tcp://127.0.0.1:1", "no container engine answers at tcp://127.0.0.1:1: "),
@@ -215,6 +220,7 @@ fn an_engine_that_does_not_answer_is_named() {
         ("DOCKER_HOST", "ssh://me@127.0.0.1:1", "cannot connect to me@127.0.0.1:1: "),
         ("DOCKER_HOST", "ssh://-oProxyCommand=reboot", "`host`"),
         ("DOCKER_CONFIG", "docker", "no container engine answers at unix:///nowhere/lab.sock: "),
+        ("DOCKER_CONTEXT", "cloud", "the docker context `cloud` speaks TLS, which mstream does not"),
         ("DOCKER_CONTEXT", "attic", "there is no docker context `attic`: `docker context ls` lists them"),
     ] {
         let mut command = Command::new(MSTREAM);
@@ -252,9 +258,16 @@ fn an_engine_on_another_host_is_reached_over_ssh_as_the_user_s_own_configuration
     for name in ["lab", "other", "new"] {
         file(&format!("docker/contexts/meta/{name}/meta.json"), &meta(name));
     }
+    // `ssh` asks the system where the home is, and not the environment.
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+    let at_home = |line: &str| line.replace(":/root:", &format!(":{}:", home.path().display())) + "\n";
+    file("passwd", &passwd.lines().map(at_home).collect::<String>());
     let command = |context: &str| {
-        let mut command = engine.command(MSTREAM);
-        command.env("HOME", home.path()).env("DOCKER_CONFIG", home.path().join("docker"));
+        let inner = engine.command(MSTREAM);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-ec", "mount --bind \"$0\" /etc/passwd; exec \"$@\""]);
+        command.arg(home.path().join("passwd")).arg(inner.get_program()).args(inner.get_args());
+        command.env("HOME", "/nowhere").env("DOCKER_CONFIG", home.path().join("docker"));
         command.env("DOCKER_CONTEXT", context).env_remove("DOCKER_HOST");
         command
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::AttachContainerResults;
+use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, EndpointSettings, HostConfig, HostConfigLogConfig, ImageConfig,
     NetworkingConfig,
@@ -79,6 +80,17 @@ enum First {
     Theirs(Option<Vec<String>>),
     /// The shell that a stream needs in any case: it saves an exec, which takes longer than all else.
     Ours,
+}
+
+/// A container that is about to be made.
+struct New<'a> {
+    wanted: &'a Wanted,
+    image: &'a str,
+    first: First,
+    network: &'a str,
+    labels: &'a Labels,
+    place: &'a Place,
+    kept: &'a Kept,
 }
 
 impl Wanted {
@@ -162,8 +174,8 @@ impl Wanted {
                     None => made.enter(docker, labels).await?,
                 };
                 let first = self.first(config);
-                let created = self.create(docker, image, first, &network, labels, place, &kept, made).await;
-                match created {
+                let new = New { wanted: self, image, first, network: &network, labels, place, kept: &kept };
+                match new.start(docker, made).await {
                     Ok(container) => Ok((container, Some(kept))),
                     Err(words) => {
                         // What did not even start is of no use to anybody.
@@ -213,86 +225,84 @@ impl Wanted {
             words => First::Theirs(Some(words.to_vec())),
         }
     }
+}
 
-    #[expect(clippy::too_many_arguments, reason = "what a container is made of")]
-    async fn create(
-        &self,
-        docker: &Docker,
-        image: &str,
-        first: First,
-        network: &str,
-        labels: &Labels,
-        place: &Place,
-        kept: &Kept,
-        made: &Made,
-    ) -> Result<Container, String> {
-        let failed = |error: &bollard::errors::Error| reason::not_started(&kept.name, error);
-        let ours = first == First::Ours;
-        let command = match first {
+impl New<'_> {
+    /// What it is made of.
+    fn body(&self) -> ContainerCreateBody {
+        let Self { wanted, network, kept, place, .. } = self;
+        let ours = self.first == First::Ours;
+        let command = match &self.first {
             First::Ours => Some(["sh", "-c", SHELL].map(str::to_owned).into()),
-            First::Theirs(command) => command,
+            First::Theirs(command) => command.clone(),
         };
         let alias = EndpointSettings { aliases: Some(vec![place.name.to_string()]), ..EndpointSettings::default() };
-        let own =
-            kept.networked.then(|| NetworkingConfig { endpoints_config: Some(map([(network.to_owned(), alias)])) });
-        let mut body = ContainerCreateBody {
-            hostname: (network != "host").then(|| host_name(&place.name)),
-            image: Some(image.to_owned()),
+        let own = map([((*network).to_owned(), alias)]);
+        ContainerCreateBody {
+            hostname: (*network != "host").then(|| host_name(&place.name)),
+            image: Some(self.image.to_owned()),
             cmd: command,
-            env: Some(self.env.clone()),
-            user: self.user.clone(),
-            working_dir: self.dir.clone(),
+            env: Some(wanted.env.clone()),
+            user: wanted.user.clone(),
+            working_dir: wanted.dir.clone(),
             // A shell that is the command of an image waits for what comes on its stdin, instead of ending at once.
             open_stdin: Some(true),
             // One of ours ends when we are gone.
             stdin_once: Some(ours),
-            labels: Some(kept.labels(labels)),
-            networking_config: own,
+            labels: Some(kept.labels(self.labels)),
+            networking_config: kept.networked.then_some(NetworkingConfig { endpoints_config: Some(own) }),
             host_config: Some(HostConfig {
-                binds: Some(self.volumes.clone()),
-                network_mode: Some(network.to_owned()),
-                init: Some(self.init.unwrap_or(true)),
-                memory: self.memory,
-                memory_swap: self.memory,
-                nano_cpus: self.nano_cpus,
-                cap_add: Some(self.cap_add.clone()),
-                privileged: Some(self.privileged),
+                binds: Some(wanted.volumes.clone()),
+                network_mode: Some((*network).to_owned()),
+                init: Some(wanted.init.unwrap_or(true)),
+                memory: wanted.memory,
+                memory_swap: wanted.memory,
+                nano_cpus: wanted.nano_cpus,
+                cap_add: Some(wanted.cap_add.clone()),
+                privileged: Some(wanted.privileged),
                 // What a shell of ours prints is for us.
                 log_config: ours.then(|| HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
                 ..HostConfig::default()
             }),
             ..ContainerCreateBody::default()
-        };
-        made.note(kept).await?;
-        let options = || CreateContainerOptionsBuilder::new().name(&kept.name).build();
+        }
+    }
+
+    /// Makes it and starts it.
+    async fn start(&self, docker: &Docker, made: &Made) -> Result<Container, String> {
+        let (name, ours) = (&*self.kept.name, self.first == First::Ours);
+        let failed = |error: &Error| reason::not_started(name, error);
+        let options = || CreateContainerOptionsBuilder::new().name(name).build();
+        let mut body = self.body();
+        made.note(self.kept).await?;
         docker.create_container(Some(options()), body.clone()).await.map_err(|error| {
             // Where the engine has answered, nothing was made; a container of that name is somebody else's.
             if reason::is_answer(&error) {
-                made.strike(&kept.name);
+                made.strike(name);
             }
             failed(&error)
         })?;
-        let mut attached = if ours { Some(attach(docker, &kept.name).await?) } else { None };
-        match docker.start_container(&kept.name, None).await {
+        let mut attached = if ours { Some(attach(docker, name).await?) } else { None };
+        match docker.start_container(name, None).await {
             // An engine without an init of its own: the command of the container is the first process then.
-            Err(error) if self.init.is_none() && reason::of(&error).contains("-init") => {
-                let again = Kept { networked: false, remove: Remove::Always, ..kept.clone() };
+            Err(error) if self.wanted.init.is_none() && reason::of(&error).contains("-init") => {
+                let again = Kept { networked: false, remove: Remove::Always, ..self.kept.clone() };
                 made.remove(docker, &again, false).await?;
                 if let Some(host) = &mut body.host_config {
                     host.init = Some(false);
                 }
-                made.note(kept).await?;
+                made.note(self.kept).await?;
                 docker.create_container(Some(options()), body).await.map_err(|error| failed(&error))?;
-                attached = if ours { Some(attach(docker, &kept.name).await?) } else { None };
-                docker.start_container(&kept.name, None).await.map_err(|error| failed(&error))?;
+                attached = if ours { Some(attach(docker, name).await?) } else { None };
+                docker.start_container(name, None).await.map_err(|error| failed(&error))?;
             }
             started => started.map_err(|error| failed(&error))?,
         }
-        let found = docker.inspect_container(&kept.name, None).await.map_err(|error| failed(&error))?;
+        let found = docker.inspect_container(name, None).await.map_err(|error| failed(&error))?;
         if !is_running(&found) {
-            return Err(ended_at_once(docker, &kept.name, ours).await);
+            return Err(ended_at_once(docker, name, ours).await);
         }
-        Ok(Container { attached, ..container(found, &kept.name) })
+        Ok(Container { attached, ..container(found, name) })
     }
 }
 

@@ -6,6 +6,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::sys;
+
 /// What every host on the way is told first, and so for good. Nobody is there to answer questions.
 const WAY: [&str; 6] = [
     "BatchMode yes\n",
@@ -19,8 +21,7 @@ const WAY: [&str; 6] = [
 /// A configuration of more bytes is none.
 const LARGEST: u64 = 1 << 20;
 
-/// The user's own configuration, and that of the machine.
-const USER: &str = "~/.ssh/config";
+/// The configuration of the machine.
 const MACHINE: &str = "/etc/ssh/ssh_config";
 
 /// A configuration, and the file that it will stand in.
@@ -44,7 +45,7 @@ impl Config {
     /// With these lines for a stream, and the configuration that it names in place of the user's own and the machine's;
     /// in a file of `folder`. The error says why that cannot be read.
     pub(super) fn of(folder: &Path, options: &[String], named: Option<String>) -> Result<Self, String> {
-        let own = if named.is_some() { String::new() } else { format!("Include {USER}\n") };
+        let own = if named.is_some() { String::new() } else { format!("Include {}\n", users()) };
         let found = match named {
             Some(named) => Some((read(&named)?, named)),
             // Where there is none, that is no error.
@@ -80,6 +81,12 @@ impl Config {
     }
 }
 
+/// The user's own configuration. `ssh` looks for it where the system says that the home is, and for what is included where
+/// the environment does.
+fn users() -> String {
+    sys::home().map_or_else(|| "~/.ssh/config".to_owned(), |home| format!("\"{}/.ssh/config\"", home.display()))
+}
+
 fn read(path: &str) -> Result<Vec<u8>, String> {
     let below = path.strip_prefix("~/").zip(std::env::home_dir());
     let file = below.map_or_else(|| PathBuf::from(path), |(rest, home)| home.join(rest));
@@ -105,7 +112,7 @@ mod tests {
         let own = Config::of(folder.path(), &options, None).unwrap();
         let machine = own.path.with_extension("copy");
         let machine = Path::new(MACHINE).exists().then(|| format!("Include \"{}\"\n", machine.display()));
-        let rest = format!("StrictHostKeyChecking yes\nInclude ~/.ssh/config\n{}", machine.unwrap_or_default());
+        let rest = format!("StrictHostKeyChecking yes\nInclude {}\n{}", users(), machine.unwrap_or_default());
         assert_eq!(own.text, WAY.concat() + &rest);
 
         let named = Config::of(folder.path(), &options, Some("/etc/hostname".to_owned())).unwrap();
