@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use crate::backend::docker::Known;
+use crate::backend::guard::random;
 
 /// How the moment is written after which nobody needs what a run has made.
 pub(super) const EXPIRES: &str = "%Y-%m-%dT%H:%M:%SZ";
@@ -17,9 +18,7 @@ pub(super) fn owner() -> String {
 
 /// A folder for the way to an engine, for those who have none of their own; nothing is there.
 pub(super) fn passing() -> PathBuf {
-    let mut random = [0_u8; 16];
-    let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-    std::env::temp_dir().join(format!("mstream-{:032x}", u128::from_ne_bytes(random)))
+    std::env::temp_dir().join(format!("mstream-{}", random()))
 }
 
 /// What is known of engines. The way to one on another host has its sockets in `folder`.
@@ -48,16 +47,18 @@ fn of_context(chosen: Option<String>, config: &Path) -> Option<Result<String, St
     let context = chosen.or_else(current).filter(|name| !name.is_empty() && name != "default")?;
     let folders = std::fs::read_dir(config.join("contexts/meta")).into_iter().flatten().flatten();
     let mut metas = folders.filter_map(|folder| Some((folder.file_name(), read(&folder.path().join("meta.json"))?)));
-    let Some((folder, meta)) = metas.find(|(_, meta)| meta["Name"] == *context) else {
+    let found = metas.find(|(_, meta)| meta["Name"] == *context);
+    let found =
+        found.and_then(|(folder, meta)| Some((folder, meta["Endpoints"]["docker"]["Host"].as_str()?.to_owned())));
+    let Some((folder, host)) = found else {
         return Some(Err(format!("there is no docker context `{context}`: `docker context ls` lists them")));
     };
-    let host = meta["Endpoints"]["docker"]["Host"].as_str().unwrap_or_default();
     let keys = config.join("contexts/tls").join(folder).join("docker");
     if host.starts_with("tcp://") && keys.exists() {
         let words = "speaks TLS, which mstream does not: one of the same engine with `ssh://` serves as well";
         return Some(Err(format!("the docker context `{context}` {words}")));
     }
-    Some(Ok(host.to_owned()))
+    Some(Ok(host))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where files are read")]

@@ -47,7 +47,7 @@ impl From<String> for Refused {
 }
 
 /// The id of the run `which` below `root`, and which of these it was made of.
-pub(super) fn origin(root: &Path, which: &str, all: &[Inputs]) -> Result<(Arc<str>, usize), String> {
+pub(super) fn origin(root: &Path, which: &str, all: &[Inputs]) -> Result<(Arc<str>, usize), Refused> {
     let id = find(root, which)?;
     let then = made_of(&runs(root).join(&*id)).map_err(|words| refused(&id, &words))?;
     let place = all.iter().position(|now| then.is_of_the_same(now));

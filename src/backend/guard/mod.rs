@@ -234,8 +234,8 @@ impl Session for FarSession {
     }
 }
 
-/// 64 random bits, in hexadecimal.
-fn random() -> String {
+/// 64 random bits, in hexadecimal: a name that nobody can guess.
+pub fn random() -> String {
     let mut bytes = [0_u8; 8];
     let mut filled = 0;
     while filled < bytes.len() {

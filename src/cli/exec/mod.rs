@@ -153,7 +153,7 @@ fn resumed(it: &Exec, ready: &[Scenario]) -> Result<(usize, Option<Arc<str>>), U
     match &it.resume {
         Some(which) if ready.len() > 1 => {
             let inputs: Vec<Inputs> = ready.iter().map(|scenario| scenario.inputs(it)).collect();
-            let (id, place) = origin(&here()?, which, &inputs).map_err(Unable::Refused)?;
+            let (id, place) = origin(&here()?, which, &inputs)?;
             Ok((place, Some(id)))
         }
         which => Ok((0, which.as_deref().map(Arc::from))),
@@ -180,8 +180,8 @@ fn all(it: &Exec, ready: &[Scenario], console: &Console) -> u8 {
         let began = now();
         let code = match one(it, scenario, resume.take().as_deref(), console, &(intro.clone() + &heading)) {
             // It was killed before the next one had begun.
-            Err(Unable::Passed(_)) if at + 1 < ready.len() => continue,
-            Err(unable @ (Unable::Passed(_) | Unable::Refused(_))) => return unable.told(),
+            Err(Unable::Refused(Refused::Passed(_))) if at + 1 < ready.len() => continue,
+            Err(unable @ Unable::Refused(_)) => return unable.told(),
             ended => ended.unwrap_or_else(Unable::told),
         };
         intro.clear();
@@ -223,10 +223,8 @@ fn verdict(code: u8) -> Verdict {
 
 /// Why nothing ran.
 enum Unable {
-    /// The earlier run has passed.
-    Passed(String),
     /// The earlier run cannot be resumed.
-    Refused(String),
+    Refused(Refused),
     /// The surroundings do not allow it.
     Surroundings(String),
 }
@@ -235,7 +233,7 @@ impl Unable {
     /// Tells why; the exit code.
     fn told(self) -> u8 {
         let (words, code) = match self {
-            Self::Passed(words) | Self::Refused(words) => (words, REFUSED),
+            Self::Refused(Refused::Passed(words) | Refused::For(words)) => (words, REFUSED),
             Self::Surroundings(words) => (words, SURROUNDINGS),
         };
         Console::complain(&words);
@@ -251,10 +249,7 @@ impl From<String> for Unable {
 
 impl From<Refused> for Unable {
     fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Passed(words) => Self::Passed(words),
-            Refused::For(words) => Self::Refused(words),
-        }
+        Self::Refused(refused)
     }
 }
 

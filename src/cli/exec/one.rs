@@ -21,7 +21,7 @@ use crate::cli::inputs::Inputs;
 use crate::cli::journal::Journal;
 use crate::cli::ledger::FILE;
 use crate::cli::outlet::Outlet;
-use crate::cli::resume::{Earlier, earlier};
+use crate::cli::resume::{Earlier, Refused, earlier};
 use crate::cli::view::View;
 use crate::cli::{Console, SURROUNDINGS, here, no_thread, spacious, unwritten};
 use crate::engine::Past;
@@ -223,16 +223,16 @@ fn record(
 }
 
 /// The run that this one goes on with, and what was cleaned up after it, in words.
-fn gone_on_with(which: &str, scenario: &Scenario, inputs: &Inputs, here: &Path) -> Result<(Earlier, String), Unable> {
+fn gone_on_with(which: &str, scenario: &Scenario, inputs: &Inputs, here: &Path) -> Result<(Earlier, String), Refused> {
     let earlier = earlier(here, which, &scenario.plan, &scenario.sources, inputs)?;
     let folder = runs(here).join(&*earlier.id);
     // One that had not come to it has made nothing.
     if !folder.join(FILE).exists() {
         return Ok((earlier, String::new()));
     }
-    let cleaned = clean_run(&folder).map_err(Unable::Refused)?;
+    let cleaned = clean_run(&folder).map_err(Refused::For)?;
     if !cleaned.failed.is_empty() {
-        return Err(Unable::Refused(format!(
+        return Err(Refused::For(format!(
             "what run {} has left behind is in the way:\n{}",
             earlier.id,
             cleaned.shown()
