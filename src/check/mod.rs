@@ -121,7 +121,7 @@ impl Unread {
             let file = sources.file(problem.span.file);
             let last = file.location(problem.span.end.max(problem.span.start + 1) - 1).line;
             for line in sources.location(problem.span).line..=last {
-                words.extend(names(&file.text()[file.line(line)]).map(str::to_owned));
+                words.extend(names(without_comment(&file.text()[file.line(line)])).map(str::to_owned));
             }
         }
         let open = |problem: &Diagnostic| {
@@ -133,12 +133,19 @@ impl Unread {
 
     /// Whether a line that could not be read names what this problem is about.
     fn explains(&self, problem: &Diagnostic, sources: &Sources) -> bool {
-        let quoted = problem.message.split('`').skip(1).step_by(2).flat_map(names);
+        let elsewhere = matches!(problem.code, Code::UnknownStream | Code::UnknownTask | Code::UnknownValue);
+        // What does not exist stands at its place; the message may name things that do.
+        let quoted = problem.message.split('`').skip(1).step_by(2).flat_map(names).filter(|_| !elsewhere);
         let mut about = quoted.chain(names(sources.text(problem.span)));
         // Where a name much like it exists, that is what was meant.
-        let elsewhere = matches!(problem.code, Code::UnknownStream | Code::UnknownTask | Code::UnknownValue);
         self.open || self.missing && elsewhere && problem.help.is_none() || about.any(|name| self.words.contains(name))
     }
+}
+
+/// A line up to where a comment may begin.
+fn without_comment(line: &str) -> &str {
+    let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with([' ', '\t']) || *at == 0);
+    comment.map_or(line, |(at, _)| &line[..at])
 }
 
 /// The names in a text, keywords left out.

@@ -260,7 +260,7 @@ pub(super) fn unexpected(parser: &Parser<'_>, at: usize, expected: &str) -> Box<
 
 /// The operator that somebody who knows other languages has meant by what stands at this byte of a condition.
 fn meant(parser: &Parser<'_>, at: usize) -> Option<&'static str> {
-    const OTHERS: [(&str, &str); 7] = [
+    const OTHERS: [(&str, &str); 9] = [
         ("&&", "and"),
         ("||", "or"),
         ("=~", "matches"),
@@ -268,6 +268,8 @@ fn meant(parser: &Parser<'_>, at: usize) -> Option<&'static str> {
         ("=", "=="),
         ("!", "not"),
         ("is", "=="),
+        ("match", "matches"),
+        ("includes", "contains"),
     ];
     const WORDS: [&str; 5] = ["and", "or", "in", "matches", "contains"];
     let (before, rest) = (line_of(parser, at), &parser.text[at..]);

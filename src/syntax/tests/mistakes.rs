@@ -26,6 +26,8 @@ fn an_operator_of_another_language_is_recognized() {
         ("expect !x", "`not`"),
         ("expect x not in [1]", "`not ... in`"),
         ("expect x =~ /a/", "`matches`"),
+        ("expect x match /a/", "`matches`"),
+        ("expect x includes \"a\"", "`contains`"),
         ("expect x !~ /a/", "`not ... matches`"),
         ("expect x contain 'a'", "`contains`"),
         ("if x = 1 { $ a }", "`==`"),
