@@ -18,6 +18,8 @@ _n2=$_n1$_n1$_n1$_n1$_n1$_n1$_n1$_n1$_n1$_n1
 _n3=$_n2$_n2$_n2$_n2$_n2$_n2$_n2$_n2$_n2$_n2
 [ "$_D" ] && _D=$(umask 077; mktemp -d "${TMPDIR:-/tmp}/mstream-XXXXXX") && export MSTREAM_TMP="$_D"
 
+# The number of the process that calls this: _q.
+self() { for _q in /proc/self/task/*; do _q=${_q##*/}; done; }
 say() { printf '\036%s %s\n' "$_N" "$*" >&6; }
 end() { printf '\036%s E\n' "$_N" >&5; say E "$@"; }
 
@@ -165,10 +167,10 @@ be() {
     fi
   fi
   [ "$_h" ] || exec 8<&-
-  read -r _p _l </proc/self/stat
-  say S "$_p"
-  echo "$_p"
-  exec $_t "$@" 7>&1 1>&6 2>&5 4<&- 5>&- 6>&-
+  self
+  say S "$_q"
+  echo "$_q"
+  exec $_t "$@" 7>&"$_y" 1>&6 2>&5 4<&- 5>&- 6>&-
 }
 
 # Gives it what the functions stdin and script print, where _i and _s say so. What a shell says of a job that a signal has
@@ -185,16 +187,51 @@ feed() {
   echo "=$_r"
 }
 
-# Runs a job. It is over when nobody holds 7 any more, and nobody of its group is left.
-job() {
+# Whether anybody is left of the job whose first process was $1: one of its group, or one who holds 7, which is then what
+# is 6 here. Only those that have been started since can be, and the system counts them.
+left() {
+  kill -0 -"$1" && return
+  _p=$1
+  while read -r _l _l _l _l _q </proc/loadavg; do
+    case $((_q - _p)) in 0) return 1;; -*|????*) break;; esac
+    while [ "$_p" -lt "$_q" ]; do
+      _p=$((_p + 1))
+      [ "/proc/$_p/fd/7" -ef /proc/self/fd/6 ] && return
+    done
+  done
+  for _q in /proc/[0-9]*/fd/7; do [ "$_q" -ef /proc/self/fd/6 ] && return; done
+  return 1
+}
+
+# Runs a job that reads nothing from the guard: it costs one process less. That a signal has ended it, the shell says
+# where it gives itself a name.
+quick() {
+  echo sh >&2
+  _y=6
+  _p=$(be "$@" 8<&0 </dev/null)
+  _r=$?
+  _l=sh
+  [ "$_r" -gt 128 ] && read -r _l </proc/self/comm
+  case $_l in sh) _g=;; *) _g=s;; esac
   starved
-  _c=$_k
+  [ "$_k" = "$_c" ] || say O
+  if [ "$_p" ] && left "$_p"; then
+    say X "$_r"
+    say G $_g
+  else
+    printf '\036%s E\n' "$_N" >&5
+    printf '\036%s X %s\n\036%s E %s\n' "$_N" "$_r" "$_N" "$_g" >&6
+  fi
+}
+
+# Runs any job. It is over when nobody holds 7 any more, and nobody of its group is left.
+fed() {
+  _y=1
   if [ "$BASH_VERSION" ]; then
     feed "$@" 2>&1 | { _m=; while IFS= read -r _l; do _m=$_m$_l$_n; done; _m=${_m%"$_n"}; }
   else
     _m=$(feed "$@" 2>&1)
   fi
-  _d= _h= _i= _s= _u= _w=
   _p=${_m%%"$_n"*}; _g=${_m#*"$_n"}; _g=${_g%=*}
   case $_p in ''|*[!0-9]*) _p= _g=;; esac
   [ "$_g" ] && _g=s
@@ -203,9 +240,20 @@ job() {
   if [ "$_p" ] && kill -0 -"$_p"; then say G $_g; else end $_g; fi
 }
 
+job() {
+  starved
+  _c=$_k
+  case $_i$_s$_f in '') quick "$@";; *) fed "$@";; esac
+  _d= _h= _i= _s= _u= _w=
+}
+
 run() {
   trap : PIPE HUP
-  read -r _R _l </proc/self/stat
+  self
+  _R=$_q
+  # Not every shell says of what it substitutes that a signal has ended it.
+  _f=$BASH_VERSION$YASH_VERSION$ZSH_VERSION
+  if [ -w /proc/self/comm ]; then exec 2>/proc/self/comm; else _f=f; fi
   printf '\036%s R\n' "$_N" >&5
   say R "$_D"
   while IFS= read -r _l; do eval "$_l"; done
@@ -230,7 +278,8 @@ listen() {
   trap : PIPE HUP
   # Whoever ends what belongs to the run, on this host too, leaves those alone who clean up.
   unset MSTREAM_RUN
-  read -r _Q _l </proc/self/stat
+  self
+  _Q=$_q
   watch >/dev/null </dev/null 3<&- 5>&- 6>&- &
   _W=$!
   while IFS= read -r _l; do
