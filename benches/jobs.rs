@@ -13,9 +13,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use self::measure::{from_debian, installed, kib, line, median, mstream, peak_memory, peak_of, timed, turns, write};
+use self::measure::{from_debian, installed, kib, line, mstream, peak_memory, peak_of, timed, turns, write};
 
 mod measure;
 
@@ -107,7 +107,7 @@ fn steps(folder: &Path) {
     // What each of them is to `make`, which else leaves the shell out of what it knows to do without one.
     for (command, to_make) in [(":", ": ;"), ("sleep 0", "sleep 0")] {
         println!(
-            "J1: {COUNT} steps `{command}` one after the other (median of 5), beside a bare posix_spawn loop of `sh -c {command}`"
+            "J1: {COUNT} steps `{command}` one after the other (medians of 9), beside a bare posix_spawn loop of `sh -c {command}`"
         );
         write(
             folder,
@@ -121,29 +121,14 @@ fn steps(folder: &Path) {
             let _ = writeln!(ninja, "build o{at}: r {}", if at == 0 { String::new() } else { format!("o{}", at - 1) });
         }
         write(folder, "steps.ninja", &ninja);
-        let began = Instant::now();
         bare(command, 100);
-        let warm = began.elapsed();
-        let taken = turns(5, 2, |at| {
-            if at > 0 {
-                return timed(&mut mstream(folder, &["exec", "steps.ms"]));
-            }
-            let began = Instant::now();
-            bare(command, COUNT);
-            began.elapsed()
-        });
-        let (limit, ours) = (taken[0], taken[1]);
-        line(
-            "bare loop",
-            limit,
-            limit,
-            &format!("   ({:.2} ms a step, {:.2} warming up)", limit.as_secs_f64(), warm.as_secs_f64() * 10.0),
-        );
-        line("mstream", ours, limit, "");
-        peers(
+        race(
             folder,
-            limit,
+            9,
+            "bare loop",
+            || bare(command, COUNT),
             &[
+                ("mstream", &["exec", "steps.ms"]),
                 ("make", &["-s", "-f", "steps.mk"]),
                 ("ninja", &["--quiet", "-j1", "-f", "steps.ninja"]),
                 ("just", &["-f", "steps.just", "all"]),
@@ -152,15 +137,34 @@ fn steps(folder: &Path) {
     }
 }
 
-fn peers(folder: &Path, limit: Duration, all: &[(&str, &[&str])]) {
-    for (program, words) in all {
-        if neighbour(program).is_some() {
-            let run = || timed(neighbour(program).unwrap().args(*words).current_dir(folder));
-            line(program, median(5, run), limit, "");
-        } else {
-            println!("  {program:<28} is not installed");
-        }
+/// The limit, mstream and its neighbours, in turns, so that all of them have the same load. Each ratio is the median of the
+/// ratios of the rounds.
+fn race(folder: &Path, runs: usize, name: &str, limit: impl Fn(), all: &[(&str, &[&str])]) {
+    let there = |program: &str| if program == "mstream" { Some(mstream(folder, &[])) } else { neighbour(program) };
+    let (all, missing): (Vec<_>, Vec<_>) = all.iter().partition(|(program, _)| there(program).is_some());
+    let mut rounds = Vec::new();
+    for _ in 0..runs {
+        let began = Instant::now();
+        limit();
+        let mut round = vec![began.elapsed()];
+        round
+            .extend(all.iter().map(|(program, words)| timed(there(program).unwrap().args(*words).current_dir(folder))));
+        rounds.push(round);
     }
+    for (at, name) in [name].into_iter().chain(all.iter().map(|(program, _)| *program)).enumerate() {
+        let wall = median(rounds.iter().map(|round| round[at].as_secs_f64() * 1e3));
+        let ratio = median(rounds.iter().map(|round| round[at].as_secs_f64() / round[0].as_secs_f64()));
+        println!("  {name:<28} {wall:>9.1} ms   {ratio:>5.2}x");
+    }
+    for (program, _) in missing {
+        println!("  {program:<28} is not installed");
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut all: Vec<f64> = values.collect();
+    all.sort_unstable_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 /// J4: 10,000 trivial steps in 100 streams with 2,000 meeting points.
@@ -185,25 +189,26 @@ fn streams(folder: &Path) {
         text.push_str("}\n");
     }
     write(folder, "streams.ms", &text);
+    neighbours_of_streams(folder, STREAMS, ROUNDS);
     let half = 10_000 / 2;
-    let limit = median(3, || {
-        let began = Instant::now();
+    let two = || {
         std::thread::scope(|scope| {
             scope.spawn(|| bare(":", half));
             bare(":", half);
         });
-        began.elapsed()
-    });
-    line("two bare loops", limit, limit, "");
-    let wall = median(3, || timed(&mut mstream(folder, &["exec", "streams.ms"])));
-    let peak = peak_of(&mut mstream(folder, &["exec", "streams.ms"]));
-    line("mstream", wall, limit, &format!("   peak {:.1} MB", kib(peak)));
-    neighbours_of_streams(folder, STREAMS, ROUNDS);
-    peers(
+    };
+    race(
         folder,
-        limit,
-        &[("ninja", &["--quiet", "-j2", "-f", "streams.ninja"]), ("make", &["-s", "-j2", "-f", "streams.mk"])],
+        5,
+        "two bare loops",
+        two,
+        &[
+            ("mstream", &["exec", "streams.ms"]),
+            ("ninja", &["--quiet", "-j2", "-f", "streams.ninja"]),
+            ("make", &["-s", "-j2", "-f", "streams.mk"]),
+        ],
     );
+    println!("  mstream's peak: {:.1} MB", kib(peak_of(&mut mstream(folder, &["exec", "streams.ms"]))));
 }
 
 /// The same graph for `ninja` and `make`: a step that follows a meeting needs the steps before it of both parties.
@@ -292,7 +297,7 @@ fn check(folder: &Path) {
             text.push_str("}\n");
         }
         let path = write(folder, "check.ms", &text);
-        let wall = median(3, || timed(&mut mstream(folder, &["check", path.to_str().unwrap()])));
+        let wall = turns(3, 1, |_| timed(&mut mstream(folder, &["check", path.to_str().unwrap()])))[0];
         let base = peak_of(&mut mstream(folder, &["check", "empty.ms"]));
         let peak = peak_of(&mut mstream(folder, &["check", path.to_str().unwrap()]));
         let bytes = kib(peak.saturating_sub(base)) * 1024.0 * 1024.0;

@@ -44,13 +44,6 @@ pub(crate) fn peak_memory(pid: u32) -> u64 {
     same.chain([pid.to_string()]).map(peak).sum()
 }
 
-/// The median of some runs.
-pub(crate) fn median(runs: usize, mut run: impl FnMut() -> Duration) -> Duration {
-    let mut all: Vec<Duration> = (0..runs).map(|_| run()).collect();
-    all.sort_unstable();
-    all[runs / 2]
-}
-
 /// The medians of several things that take turns, so that all of them have the same load.
 pub(crate) fn turns(runs: usize, count: usize, mut run: impl FnMut(usize) -> Duration) -> Vec<Duration> {
     let mut taken = vec![Vec::new(); count];
@@ -59,7 +52,11 @@ pub(crate) fn turns(runs: usize, count: usize, mut run: impl FnMut(usize) -> Dur
             taken.push(run(at));
         }
     }
-    taken.into_iter().map(|mut taken| median(runs, || taken.pop().unwrap())).collect()
+    let middle = |mut taken: Vec<Duration>| {
+        taken.sort_unstable();
+        taken[runs / 2]
+    };
+    taken.into_iter().map(middle).collect()
 }
 
 pub(crate) fn mstream(folder: &Path, words: &[&str]) -> Command {
