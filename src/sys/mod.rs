@@ -19,7 +19,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 pub use self::signals::{Mortal, Signals, Target, is_ignored, restore, signal};
-pub use self::spawn::{FIRST_FREE, Spawn, Started, spawn};
+pub use self::spawn::{FIRST_FREE, Spawn, Started, reserve, spawn};
 
 /// Keeps descriptors that this process has inherited, beyond the three standard ones, from the processes it starts.
 pub fn seal_descriptors() {

@@ -5,15 +5,22 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustix::io::{DupFlags, dup3, fcntl_dupfd_cloexec};
 use rustix::process::WaitOptions;
 
 use super::signals::{Quiet, Target, is_ignored, signal};
 
 /// Descriptors below this may be given to a process. What is given stands above it, or is moved there first.
 pub const FIRST_FREE: RawFd = 10;
+
+/// A new process takes what it is given from below this. It gets no copies of the descriptors from here on, each of which
+/// it would have to close again: with hundreds of streams, that is a good part of a start.
+const FAR: RawFd = 64;
+/// How many places below [`FAR`] are kept for what stands outside: three standard descriptors, and two beside them.
+const PLACES: usize = 5;
 
 /// A process to start, in a session and process group of its own, with all signals at their defaults.
 #[derive(Clone, Copy, Debug)]
@@ -45,14 +52,17 @@ pub struct Started {
 /// What the kernel says: the folder or the program is missing or may not be used, or there is no room for one more.
 pub fn spawn(spawn: Spawn<'_>) -> io::Result<Started> {
     let mut moved: Vec<OwnedFd> = Vec::new();
+    let mut near = if spawn.descriptors.len() <= PLACES { Lent::take() } else { None };
     let mut places = Vec::with_capacity(spawn.descriptors.len());
     for &(from, to) in spawn.descriptors {
-        let mut source = from.as_raw_fd();
-        if source < FIRST_FREE {
-            let copy = rustix::io::fcntl_dupfd_cloexec(from, FIRST_FREE)?;
-            source = copy.as_raw_fd();
-            moved.push(copy);
-        }
+        let source = match (from.as_raw_fd(), &mut near) {
+            (near @ FIRST_FREE..FAR, _) | (near @ FAR.., None) => near,
+            (_, Some(near)) => near.bring(from)?,
+            (_, None) => {
+                moved.push(fcntl_dupfd_cloexec(from, FIRST_FREE)?);
+                moved[moved.len() - 1].as_raw_fd()
+            }
+        };
         places.push((source, to));
     }
     let argv = pointers(spawn.argv.iter().map(CString::as_c_str));
@@ -63,16 +73,75 @@ pub fn spawn(spawn: Spawn<'_>) -> io::Result<Started> {
         env: env.as_ptr().cast(),
         dir: spawn.dir.map_or(ptr::null(), CStr::as_ptr),
         places: &places,
+        near: near.is_some(),
         altered: altered(),
         error: AtomicI32::new(0),
     };
     let started = order.give()?;
+    drop(near);
     match order.error.into_inner() {
         0 => Ok(started),
         error => {
             let pid = rustix::process::Pid::from_raw(started.pid.cast_signed());
             rustix::process::waitpid(pid, WaitOptions::empty())?;
             Err(io::Error::from_raw_os_error(error))
+        }
+    }
+}
+
+/// Places for descriptors, where there are such below [`FAR`].
+struct Near {
+    /// What stands in all of them while nobody uses them.
+    nothing: OwnedFd,
+    places: [OwnedFd; PLACES],
+}
+
+/// The places, and how many of them are in use until this is dropped.
+struct Lent(MutexGuard<'static, Near>, usize);
+
+impl Near {
+    /// `None` where the kernel cannot leave descriptors out, or too many are open already.
+    fn new() -> Option<Self> {
+        // SAFETY: no descriptor has that number. Linux before 5.9, and some sandboxes, refuse the call.
+        let known = unsafe { libc::close_range(libc::c_uint::MAX, libc::c_uint::MAX, 0) } == 0;
+        let nothing: OwnedFd = known.then(|| std::fs::File::open("/dev/null").ok())??.into();
+        let place = |_| fcntl_dupfd_cloexec(&nothing, FIRST_FREE).ok().filter(|place| place.as_raw_fd() < FAR);
+        let places: Vec<OwnedFd> = (0..PLACES).map_while(place).collect();
+        Some(Self { nothing, places: places.try_into().ok()? })
+    }
+}
+
+/// The places of this process.
+fn near() -> Option<&'static Mutex<Near>> {
+    static NEAR: OnceLock<Option<Mutex<Near>>> = OnceLock::new();
+    NEAR.get_or_init(|| Near::new().map(Mutex::new)).as_ref()
+}
+
+/// Makes room for what [`spawn`] gives to processes. Best done before many descriptors are open: starts are quicker then.
+pub fn reserve() {
+    near();
+}
+
+impl Lent {
+    fn take() -> Option<Self> {
+        Some(Self(near()?.lock().unwrap_or_else(PoisonError::into_inner), 0))
+    }
+
+    /// A copy of a descriptor in the next place.
+    fn bring(&mut self, from: BorrowedFd<'_>) -> io::Result<RawFd> {
+        let place = &mut self.0.places[self.1];
+        dup3(from, place, DupFlags::CLOEXEC)?;
+        self.1 += 1;
+        Ok(place.as_raw_fd())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Near { nothing, places } = &mut *self.0;
+        for place in &mut places[..self.1] {
+            // Nobody else may be the last who holds the end of a pipe. It cannot fail: both are open.
+            let _ = dup3(&*nothing, place, DupFlags::CLOEXEC);
         }
     }
 }
@@ -87,6 +156,8 @@ struct Order<'a> {
     dir: *const c_char,
     /// Which descriptor comes to stand where.
     places: &'a [(RawFd, RawFd)],
+    /// Whether all of that stands below [`FAR`].
+    near: bool,
     altered: &'a [c_int],
     /// Why it could not.
     error: AtomicI32,
@@ -101,7 +172,9 @@ impl Order<'_> {
     fn give(&self) -> io::Result<Started> {
         let mut stack = MaybeUninit::<Stack>::uninit();
         let mut end: RawFd = -1;
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+        // It has its own descriptors in any case: here, or, where it takes only some of ours, in `become_it`.
+        let descriptors = if self.near { libc::CLONE_FILES } else { 0 };
+        let flags = descriptors | libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
         let quiet = Quiet::new()?;
         // SAFETY: the process runs `carry_out` on a stack of its own, whose upper end is aligned, and this thread stands
         // still until it does so no more: all that it reads through `self` outlives it. It takes no lock and allocates
@@ -130,6 +203,12 @@ impl Order<'_> {
         // SAFETY: each call enters the kernel and does nothing else. `Order` is only made with lists that end in a null
         // pointer and texts that outlive it.
         unsafe {
+            if self.near
+                && libc::close_range(FAR.cast_unsigned(), libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE.cast_signed())
+                    < 0
+            {
+                return *libc::__errno_location();
+            }
             let mut plain = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
             plain.sa_sigaction = libc::SIG_DFL;
             for &signal in self.altered {
@@ -210,6 +289,22 @@ mod tests {
         let (text, status) = shell(code, Some(c"/"));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!((lines[0], &lines[2..], status), (lines[1], &["/", "1"][..], Some(7)));
+    }
+
+    #[test]
+    fn what_stands_far_away_comes_along_and_nothing_else_does() {
+        let before: Vec<File> = (0..100).map(|_| File::open("/dev/null").unwrap()).collect();
+        let inherited = [before[0].as_fd(), before[99].as_fd()].map(|from| (from, 0));
+        for _ in 0..3 {
+            let (text, _) = shell("ls /proc/$$/fd | tr '\\n' ' '", None);
+            assert_eq!(text, "0 1 2 8 ");
+            let argv = ["sh", "-c", "[ -c /proc/self/fd/0 ]"].map(|text| CString::new(text).unwrap());
+            let it = Spawn { program: c"/bin/sh", argv: &argv, env: &[], dir: None, descriptors: &inherited };
+            assert_eq!(end(spawn(it).unwrap().pid).exit_status(), Some(0));
+        }
+        for file in before {
+            rustix::fs::fstat(&file).unwrap();
+        }
     }
 
     #[test]

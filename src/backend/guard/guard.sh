@@ -253,7 +253,7 @@ run() {
   _R=$_q
   # Not every shell says of what it substitutes that a signal has ended it.
   _f=$BASH_VERSION$YASH_VERSION$ZSH_VERSION
-  if [ -w /proc/self/comm ]; then exec 2>/proc/self/comm; else _f=f; fi
+  if { echo sh >&2; } 2>/proc/self/comm; then exec 2>/proc/self/comm; else _f=f; fi
   printf '\036%s R\n' "$_N" >&5
   say R "$_D"
   while IFS= read -r _l; do eval "$_l"; done

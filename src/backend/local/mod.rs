@@ -74,6 +74,7 @@ impl LocalBackend {
     pub fn new(env: Vec<(OsString, OsString)>) -> Self {
         kin::adopt_orphans();
         sys::seal_descriptors();
+        sys::reserve();
         Self { env, spares: Arc::default() }
     }
 
