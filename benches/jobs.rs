@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use self::measure::{from_debian, installed, kib, line, mstream, peak_memory, peak_of, timed, turns, write};
+use self::measure::{
+    from_debian, installed, kib, line, middle, mstream, peak_memory, peak_of, ratio, timed, turns, write,
+};
 
 mod measure;
 
@@ -142,29 +144,22 @@ fn steps(folder: &Path) {
 fn race(folder: &Path, runs: usize, name: &str, limit: impl Fn(), all: &[(&str, &[&str])]) {
     let there = |program: &str| if program == "mstream" { Some(mstream(folder, &[])) } else { neighbour(program) };
     let (all, missing): (Vec<_>, Vec<_>) = all.iter().partition(|(program, _)| there(program).is_some());
-    let mut rounds = Vec::new();
+    let mut taken = vec![Vec::new(); all.len() + 1];
     for _ in 0..runs {
         let began = Instant::now();
         limit();
-        let mut round = vec![began.elapsed()];
-        round
-            .extend(all.iter().map(|(program, words)| timed(there(program).unwrap().args(*words).current_dir(folder))));
-        rounds.push(round);
+        taken[0].push(began.elapsed());
+        for ((program, words), taken) in all.iter().zip(&mut taken[1..]) {
+            taken.push(timed(there(program).unwrap().args(*words).current_dir(folder)));
+        }
     }
-    for (at, name) in [name].into_iter().chain(all.iter().map(|(program, _)| *program)).enumerate() {
-        let wall = median(rounds.iter().map(|round| round[at].as_secs_f64() * 1e3));
-        let ratio = median(rounds.iter().map(|round| round[at].as_secs_f64() / round[0].as_secs_f64()));
-        println!("  {name:<28} {wall:>9.1} ms   {ratio:>5.2}x");
+    for (name, times) in [name].into_iter().chain(all.iter().map(|(program, _)| *program)).zip(&taken) {
+        let wall = middle(times.iter().map(|time| time.as_secs_f64() * 1e3).collect());
+        println!("  {name:<28} {wall:>9.1} ms   {:>5.2}x", ratio(times, &taken[0]));
     }
     for (program, _) in missing {
         println!("  {program:<28} is not installed");
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut all: Vec<f64> = values.collect();
-    all.sort_unstable_by(f64::total_cmp);
-    all[all.len() / 2]
 }
 
 /// J4: 10,000 trivial steps in 100 streams with 2,000 meeting points.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{BUSYBOX, Engine};
 use crate::lab::{COMMAND, live};
-use crate::measure::{timed, write};
-use crate::table::{Row, Table, ratio, shown};
+use crate::measure::{ratio, timed, write};
+use crate::table::{Row, Table, shown};
 
 const CONTAINERS: usize = 10;
 const STEPS: usize = 20;

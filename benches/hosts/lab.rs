@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::measure::{kib, mstream, peak_of, write};
+use crate::measure::{kib, middle, mstream, peak_of, ratio, write};
 use crate::peers::{of_barriers, of_commands, script, spent};
 use crate::sshd::Sshd;
-use crate::table::{Row, Table, middle, ratio, shown};
+use crate::table::{Row, Table, shown};
 
 /// The command of each step: a program of its own, so that nobody answers it out of a shell.
 pub(crate) const COMMAND: &str = "uname -n";

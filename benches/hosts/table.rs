@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::measure::middle;
+
 /// A row of the table, for one job.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -71,17 +73,6 @@ impl Table {
 fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
-}
-
-/// The middle one.
-pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// The median of the ratios, round by round.
-pub(crate) fn ratio(ours: &[Duration], theirs: &[Duration]) -> f64 {
-    middle(ours.iter().zip(theirs).map(|(ours, theirs)| ours.as_secs_f64() / theirs.as_secs_f64()).collect())
 }
 
 /// The median of the times, in words.

@@ -44,6 +44,17 @@ pub(crate) fn peak_memory(pid: u32) -> u64 {
     same.chain([pid.to_string()]).map(peak).sum()
 }
 
+/// The middle one.
+pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The median of the ratios, round by round.
+pub(crate) fn ratio(ours: &[Duration], theirs: &[Duration]) -> f64 {
+    middle(ours.iter().zip(theirs).map(|(ours, theirs)| ours.as_secs_f64() / theirs.as_secs_f64()).collect())
+}
+
 /// The medians of several things that take turns, so that all of them have the same load.
 pub(crate) fn turns(runs: usize, count: usize, mut run: impl FnMut(usize) -> Duration) -> Vec<Duration> {
     let mut taken = vec![Vec::new(); count];
@@ -52,11 +63,8 @@ pub(crate) fn turns(runs: usize, count: usize, mut run: impl FnMut(usize) -> Dur
             taken.push(run(at));
         }
     }
-    let middle = |mut taken: Vec<Duration>| {
-        taken.sort_unstable();
-        taken[runs / 2]
-    };
-    taken.into_iter().map(middle).collect()
+    let seconds = |taken: &Vec<Duration>| taken.iter().map(Duration::as_secs_f64).collect();
+    taken.iter().map(|taken| Duration::from_secs_f64(middle(seconds(taken)))).collect()
 }
 
 pub(crate) fn mstream(folder: &Path, words: &[&str]) -> Command {

@@ -56,7 +56,7 @@ pub fn spawn(spawn: Spawn<'_>) -> io::Result<Started> {
     let mut places = Vec::with_capacity(spawn.descriptors.len());
     for &(from, to) in spawn.descriptors {
         let source = match (from.as_raw_fd(), &mut near) {
-            (near @ FIRST_FREE..FAR, _) | (near @ FAR.., None) => near,
+            (number @ FIRST_FREE..FAR, _) | (number @ FAR.., None) => number,
             (_, Some(near)) => near.bring(from)?,
             (_, None) => {
                 moved.push(fcntl_dupfd_cloexec(from, FIRST_FREE)?);
