@@ -7,6 +7,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bollard::models::ContainerStateStatusEnum as Status;
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinSet;
@@ -117,7 +118,7 @@ impl Transport for Way {
 async fn why(docker: &Docker, id: &str, name: &str, exec: Option<&str>) -> Option<String> {
     for _ in 0..LOOKS {
         if gone(docker, id, name).await.is_some() {
-            // One that is removed by force is killed first.
+            // Some engines kill one that is removed by force before they say that it is being removed.
             sleep(PAUSE).await;
             return gone(docker, id, name).await;
         }
@@ -143,11 +144,16 @@ async fn why(docker: &Docker, id: &str, name: &str, exec: Option<&str>) -> Optio
 
 /// Why nothing runs in a container any more; `None`: it could.
 async fn gone(docker: &Docker, id: &str, name: &str) -> Option<String> {
+    let removed = || Some(format!("the container {name} was removed"));
     let state = match docker.inspect_container(id, None).await {
         Ok(found) => found.state.unwrap_or_default(),
-        Err(error) if reason::is_missing(&error) => return Some(format!("the container {name} was removed")),
+        Err(error) if reason::is_missing(&error) => return removed(),
         Err(error) => return Some(format!("the container engine does not answer any more: {}", reason::of(&error))),
     };
+    // To remove one can take an engine seconds: its processes are killed first, its files deleted last.
+    if matches!(state.status, Some(Status::REMOVING | Status::DEAD)) {
+        return removed();
+    }
     let code = state.exit_code.unwrap_or_default();
     if state.running != Some(true) {
         return Some(if state.oom_killed == Some(true) {
