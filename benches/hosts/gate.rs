@@ -12,13 +12,18 @@ use crate::table::{Row, Table};
 
 const RUNS: usize = 20;
 
-/// Waits for a line, then says when it began.
-const HELD: &str = "echo; read -r; echo $EPOCHREALTIME";
+/// Takes the time, and says it when all others have taken theirs: what is printed, and who ends, would hold them up.
+fn mark(folder: &Path) -> String {
+    format!("t=$EPOCHREALTIME; read -rt .5 <>{}/quiet || :; echo $t", folder.display())
+}
 
 pub(crate) fn measure(folder: &Path, table: &mut Table) {
+    let made = Command::new("mkfifo").arg(folder.join("quiet")).status().unwrap();
+    assert!(made.success(), "mkfifo");
+    let waiting = format!("echo; read -r; {}", mark(folder));
     let held = || {
         let mut command = Command::new("bash");
-        command.args(["-c", HELD]);
+        command.args(["-c", &waiting]);
         command
     };
     table.push(gate(folder, "100 local streams", "stream s[1..100] = local\n", &bare(100, held), 2.0));
@@ -26,7 +31,7 @@ pub(crate) fn measure(folder: &Path, table: &mut Table) {
     let ssh = format!("stream s[1..50] = ssh(host = \"{}\", config = \"config\")\n", lab.hosts[0]);
     let held = || {
         let mut command = Command::new("ssh");
-        command.args(["-F", "config", &lab.hosts[0].to_string(), &format!("exec bash -c '{HELD}'")]);
+        command.args(["-F", "config", &lab.hosts[0].to_string(), &format!("exec bash -c '{waiting}'")]);
         command.current_dir(folder);
         command
     };
@@ -64,7 +69,7 @@ fn after_first(stamps: &[f64]) -> impl Iterator<Item = f64> {
 }
 
 fn gate(folder: &Path, name: &str, streams: &str, limit: &str, most: f64) -> Row {
-    let text = format!("{streams}on s {{ bash(synchronized = true) \"echo $EPOCHREALTIME\" }}\n");
+    let text = format!("{streams}on s {{ bash(synchronized = true) \"{}\" }}\n", mark(folder));
     write(folder, "gate.ms", &text);
     let mut row = Row::new(format!("start together: {name}, {RUNS} runs"), limit);
     let (mut said, mut seen) = (Vec::new(), Vec::new());

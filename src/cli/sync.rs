@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,15 +13,14 @@ use std::time::Duration;
 use super::folder::sync_folder;
 use super::now;
 
-/// So many orders may wait. More ask for the same.
-const WAITING: usize = 4;
-
 /// While much is written, so much time passes between two syncs: each takes the disk, and a core, from the steps.
 const REST: Duration = Duration::from_millis(20);
 
 /// The thread, and what it is told.
 pub(super) struct Syncer {
-    orders: SyncSender<Order>,
+    orders: Sender<Order>,
+    /// Whether one has asked for a sync that has not begun.
+    asked: Arc<AtomicBool>,
     error: Arc<OnceLock<io::Error>>,
     thread: JoinHandle<()>,
 }
@@ -34,22 +34,26 @@ enum Order {
 impl Syncer {
     /// For these files in that folder. The folder, and the one above, are brought to the disk with the first sync.
     pub(super) fn start(files: Vec<File>, folder: PathBuf) -> io::Result<Self> {
-        let (orders, received) = sync_channel(WAITING);
+        let (orders, received) = channel();
+        let asked = Arc::new(AtomicBool::new(false));
         let error = Arc::new(OnceLock::new());
         let told = Arc::clone(&error);
+        let mut disk = Disk { files, folder, named: false, asked: Arc::clone(&asked) };
         let work = move || {
-            if let Err(error) = (Disk { files, folder, named: false }).serve(&received) {
+            if let Err(error) = disk.serve(&received) {
                 let _ = told.set(error);
             }
         };
         let thread = std::thread::Builder::new().name("sync".to_owned()).stack_size(64 << 10).spawn(work)?;
-        Ok(Self { orders, error, thread })
+        Ok(Self { orders, asked, error, thread })
     }
 
     /// Asks for a sync of all that was written before.
     pub(super) fn ask(&self) {
-        // Where there is no room, one that has not begun is waiting.
-        let _ = self.orders.try_send(Order::Sync);
+        // One that has not begun is for this too, and nobody is woken for it.
+        if !self.asked.swap(true, Ordering::AcqRel) {
+            let _ = self.orders.send(Order::Sync);
+        }
     }
 
     /// One more file, whose name is new in the folder.
@@ -80,6 +84,7 @@ struct Disk {
     folder: PathBuf,
     /// Whether the names of the files are there.
     named: bool,
+    asked: Arc<AtomicBool>,
 }
 
 impl Disk {
@@ -107,6 +112,7 @@ impl Disk {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.asked.swap(false, Ordering::AcqRel);
         for file in &self.files {
             file.sync_data()?;
         }
