@@ -1,11 +1,14 @@
 //! The summary as text: origins first, the verdict on the last line.
 
+use indexmap::IndexMap;
+
 use super::super::watch::Done;
 use super::super::{paint, verdict, words};
 use super::origin::{Entry, Suffering};
 use super::{Summary, meetings};
 use crate::event::{Origin, Urgency};
-use crate::plan::{StepId, StepKind};
+use crate::plan::{Need, StepId, StepKind};
+use crate::scenario::StreamId;
 
 /// Of so many who suffer from one origin their names are told.
 const SUFFERING: usize = 10;
@@ -74,6 +77,7 @@ fn origin(summary: &Summary, group: &Group<'_>) -> Vec<String> {
     let note = if entry.surroundings { " (a fault of the surroundings, not of the test)" } else { "" };
     lines.push(format!("  {how}{}{note}", after(group)));
     lines.extend(entry.details.iter().map(|line| format!("    {line}")));
+    lines.extend(first.step().map(|step| uses_of_the_gone(summary, step)).unwrap_or_default());
     lines.extend(entry.output.iter().map(|line| format!("  │ {line}")));
     lines.extend(missing(summary, entry));
     lines.extend(suffering(summary, group));
@@ -94,6 +98,27 @@ fn head(summary: &Summary, first: Origin, group: &Group<'_>) -> String {
         }
         Origin::Stream(stream) => format!("{} · {}", names.stream(stream), names.declared(stream)),
     }
+}
+
+/// What a step uses of streams that went away, a line a stream: it may have failed of that, even before anybody noticed.
+fn uses_of_the_gone(summary: &Summary, step: StepId) -> Vec<String> {
+    let names = &summary.names;
+    let plan = &names.plan;
+    let needs = plan.steps[step].extra.iter().flat_map(|extra| &extra.needs);
+    let used = needs.filter_map(|need| match *need {
+        Need::Host(stream) => Some((stream, "the address".to_owned())),
+        Need::Value(value) => {
+            let made = &plan.values[value];
+            Some((plan.steps[made.step].stream, format!("the value {}", made.name)))
+        }
+        Need::End(_) => None,
+    });
+    let mut lines: IndexMap<StreamId, String> = IndexMap::new();
+    for (stream, what) in used.filter(|(stream, _)| summary.origins.contains_key(&Origin::Stream(*stream))) {
+        let (name, place) = (names.stream(stream), names.declared(stream));
+        lines.entry(stream).or_insert_with(|| format!("    it uses {what} of {name}, which went away · {place}"));
+    }
+    lines.into_values().collect()
 }
 
 /// ` after 3ms`, of several ` after 3ms to 41ms`; nothing where no process ended of itself.
@@ -178,7 +203,7 @@ fn stopped(summary: &Summary) -> Vec<String> {
 }
 
 fn leaks(summary: &Summary) -> Vec<String> {
-    let line = |(stream, step, leak): &(crate::scenario::StreamId, Option<StepId>, crate::event::Leak)| {
+    let line = |(stream, step, leak): &(StreamId, Option<StepId>, crate::event::Leak)| {
         let whose = step.map_or_else(|| summary.names.stream(*stream), |step| step_line(summary, step));
         format!("{whose}: {}", words::leak(leak))
     };

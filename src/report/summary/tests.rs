@@ -160,6 +160,42 @@ fn faults_of_the_surroundings_are_told_apart() {
     ");
 }
 
+#[test]
+fn what_uses_a_stream_that_went_away_may_have_failed_of_that() {
+    let story = Story::new("web: let port $ serve; $ rest\ndb: host web $ curl; $ load\nui: use port $ ask");
+    let (web, rest) = (story.stream("web"), story.step("web", "$ rest"));
+    let (curl, load, ask) = (story.step("db", "host web"), story.step("db", "$ load"), story.step("ui", "use port"));
+    let refused = || Outcome::Failed(Reason::Exit(Exit::Status(7)));
+    let silent = "Timeout, server 192.0.2.7 not responding.";
+    let story = story
+        .at(0, Event::StepStarted(curl, 1))
+        .at(0, Event::StepStarted(ask, 1))
+        .at(9, Event::StepEnded(curl, refused()))
+        .at(9, Event::StepEnded(load, refused()))
+        .at(15_000, Event::StreamFailed(web, Fault::Lost(silent.into())))
+        .at(15_000, Event::StepEnded(rest, Outcome::Lost(silent.into())))
+        .at(16_000, Event::StepEnded(ask, refused()));
+    assert_snapshot!(told(&story.at(16_001, Event::RunEnded(Verdict { surroundings: true, ..FAILED }))), @"
+    db: $ curl · deploy.ms:2
+      exit status 7 after 9ms
+        it uses the address of web, which went away · deploy.ms:1
+
+    db: $ load · deploy.ms:2
+      exit status 7 after 9ms
+
+    web · deploy.ms:1
+      went away: Timeout, server 192.0.2.7 not responding. (a fault of the surroundings, not of the test)
+      because of it
+        web: did not get through $ rest · deploy.ms:1
+
+    ui: $ use port $ ask · deploy.ms:3
+      exit status 7 after 16s
+        it uses the value port of web, which went away · deploy.ms:1
+
+    the surroundings failed in 16s: 5 steps, 3 failed, 1 lost, 1 never started
+    ");
+}
+
 /// `web` has a background process, `httpd`, and runs `$ probe`; it prints and dies.
 fn a_death() -> Story {
     let story = Story::new("web: $ serve; $ probe; barrier b\ndb: barrier b");
