@@ -396,6 +396,20 @@ fn every_run_cut_anywhere_goes_on_from_the_last_points_and_does_the_rest_once() 
     assert!(cuts > 1_500, "{cuts}");
 }
 
+#[test]
+fn a_stream_that_ends_in_a_repeat_is_over_when_it_cleans_up() {
+    let plan = resumable("a: repeat 5s 2s {; $ two; }; finally; $ clean\nb: $ long");
+    let whole = run(&plan, &Past::default(), 1);
+    let a = plan.streams.ids().next().unwrap();
+    let cleans = |event: &Event| matches!(event, Event::CleanupStarted(stream) if *stream == a);
+    let begins = whole.iter().position(cleans).expect("it cleans up");
+    for cut in 1..whole.len() {
+        let events = &whole[..cut];
+        let past = past(&plan, &story(&plan, events), values(events)).unwrap();
+        assert_eq!(past.from[a] == plan.streams[a].timeline.end, cut > begins, "cut at {cut} of {whole:#?}");
+    }
+}
+
 /// The rest is done once, what was done is not, and the run passes; and so it does when it is cut once more.
 fn goes_on(plan: &Arc<Plan>, past: &Past, before: &[Event], dice: u64) {
     let rest = run(plan, past, dice);
