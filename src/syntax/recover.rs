@@ -251,6 +251,10 @@ pub(super) fn unexpected(parser: &Parser<'_>, at: usize, expected: &str) -> Box<
         problem.help("this is a no-break space: write a plain one")
     } else if rest.starts_with("$ ") && line_of(parser, at).trim_start().starts_with("let ") {
         problem.help("`$` is a step of its own; the output of code is a value as `let x = shell \"...\"`")
+    } else if rest.starts_with("$ ")
+        && let Some(word @ ("start" | "prepare")) = line_of(parser, at).split_whitespace().next()
+    {
+        problem.help(format!("`$` is a step of its own; code in the background is written `{word} x = shell \"...\"`"))
     } else if let Some(operator) = meant(parser, at) {
         problem.help(format!("the operator is written `{operator}`"))
     } else {

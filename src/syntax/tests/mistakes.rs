@@ -34,6 +34,8 @@ fn an_operator_of_another_language_is_recognized() {
         ("shell(when = x = 1) 'a'", "`==`"),
         ("expect x nonsense 1", ""),
         ("let x = $ a", "`$` is a step of its own; the output of code is a value as `let x = shell \"...\"`"),
+        ("start x = $ a", "`$` is a step of its own; code in the background is written `start x = shell \"...\"`"),
+        ("prepare x $ a", "`$` is a step of its own; code in the background is written `prepare x = shell \"...\"`"),
         ("let x = 1 = 2", ""),
     ] {
         assert_eq!(told(line), help, "{line}");
