@@ -84,6 +84,7 @@ struct Disk {
     folder: PathBuf,
     /// Whether the names of the files are there.
     named: bool,
+    /// Taken back before a sync begins: whoever asks from then on asks for the next one.
     asked: Arc<AtomicBool>,
 }
 

@@ -249,17 +249,26 @@ pub(super) fn unexpected(parser: &Parser<'_>, at: usize, expected: &str) -> Box<
         problem.help("the code starts on the line after its fence, and a fence alone on a line ends it")
     } else if rest.starts_with('\u{a0}') {
         problem.help("this is a no-break space: write a plain one")
-    } else if rest.starts_with("$ ") && line_of(parser, at).trim_start().starts_with("let ") {
-        problem.help("`$` is a step of its own; the output of code is a value as `let x = shell \"...\"`")
     } else if rest.starts_with("$ ")
-        && let Some(word @ ("start" | "prepare")) = line_of(parser, at).split_whitespace().next()
+        && let Some(help) = no_value(line_of(parser, at))
     {
-        problem.help(format!("`$` is a step of its own; code in the background is written `{word} x = shell \"...\"`"))
+        problem.help(help)
     } else if let Some(operator) = meant(parser, at) {
         problem.help(format!("the operator is written `{operator}`"))
     } else {
         problem
     })
+}
+
+/// How code is written where `$` stands for the value of the statement on this line.
+fn no_value(line: &str) -> Option<String> {
+    let word = line.split_whitespace().next()?;
+    let what = match word {
+        "let" => "the output of code is a value as",
+        "start" | "prepare" => "code in the background is written",
+        _ => return None,
+    };
+    Some(format!("`$` is a step of its own; {what} `{word} x = shell \"...\"`"))
 }
 
 /// The operator that somebody who knows other languages has meant by what stands at this byte of a condition.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use bollard::models::ContainerStateStatusEnum as Status;
+use bollard::models::{ContainerState, ContainerStateStatusEnum as Status};
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinSet;
@@ -144,30 +144,63 @@ async fn why(docker: &Docker, id: &str, name: &str, exec: Option<&str>) -> Optio
 
 /// Why nothing runs in a container any more; `None`: it could.
 async fn gone(docker: &Docker, id: &str, name: &str) -> Option<String> {
-    let removed = || Some(format!("the container {name} was removed"));
-    let state = match docker.inspect_container(id, None).await {
-        Ok(found) => found.state.unwrap_or_default(),
-        Err(error) if reason::is_missing(&error) => return removed(),
-        Err(error) => return Some(format!("the container engine does not answer any more: {}", reason::of(&error))),
-    };
+    match docker.inspect_container(id, None).await {
+        Ok(found) => over(&found.state.unwrap_or_default(), name),
+        Err(error) if reason::is_missing(&error) => Some(removed(name)),
+        Err(error) => Some(format!("the container engine does not answer any more: {}", reason::of(&error))),
+    }
+}
+
+/// Why nothing runs any more in a container that is in this state.
+fn over(state: &ContainerState, name: &str) -> Option<String> {
+    let code = state.exit_code.unwrap_or_default();
     // To remove one can take an engine seconds: its processes are killed first, its files deleted last.
     if matches!(state.status, Some(Status::REMOVING | Status::DEAD)) {
-        return removed();
+        Some(removed(name))
+    } else if state.running == Some(true) {
+        None
+    } else if state.oom_killed == Some(true) {
+        Some(format!("the container {name} ran out of memory and was killed (exit code {code})"))
+    } else {
+        Some(format!(
+            "the container {name} has ended (exit code {code}): it was stopped or killed, or its command has ended"
+        ))
     }
-    let code = state.exit_code.unwrap_or_default();
-    if state.running != Some(true) {
-        return Some(if state.oom_killed == Some(true) {
-            format!("the container {name} ran out of memory and was killed (exit code {code})")
-        } else {
-            format!(
-                "the container {name} has ended (exit code {code}): it was stopped or killed, or its command has ended"
-            )
-        });
-    }
-    None
+}
+
+fn removed(name: &str) -> String {
+    format!("the container {name} was removed")
 }
 
 /// Labels and endpoints are maps in the engine's language.
 pub(super) fn map<V>(pairs: impl IntoIterator<Item = (String, V)>) -> HashMap<String, V> {
     pairs.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_says_why_nothing_runs_any_more() {
+        let state = |running, oom_killed, status| ContainerState {
+            running: Some(running),
+            oom_killed: Some(oom_killed),
+            exit_code: Some(137),
+            status: Some(status),
+            ..ContainerState::default()
+        };
+        for (state, words) in [
+            (state(true, false, Status::RUNNING), None),
+            (state(false, false, Status::EXITED), Some("has ended (exit code 137)")),
+            (state(false, true, Status::EXITED), Some("ran out of memory and was killed (exit code 137)")),
+            // One that is removed by force has ended, and that is not what happened to it.
+            (state(false, false, Status::REMOVING), Some("was removed")),
+            (state(false, false, Status::DEAD), Some("was removed")),
+        ] {
+            let told = over(&state, "db");
+            assert_eq!(told.is_some(), words.is_some(), "{state:?}: {told:?}");
+            assert!(told.unwrap_or_default().contains(words.unwrap_or_default()), "{state:?}");
+        }
+    }
 }
