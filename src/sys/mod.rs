@@ -19,7 +19,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 pub use self::signals::{Mortal, Signals, Target, is_ignored, restore, signal};
-pub use self::spawn::{FIRST_FREE, Spawn, Started, reserve, spawn};
+pub use self::spawn::{Birth, FIRST_FREE, Spawn, Started, reserve, spawn};
 
 /// Keeps descriptors that this process has inherited, beyond the three standard ones, from the processes it starts.
 pub fn seal_descriptors() {
@@ -77,6 +77,21 @@ pub fn watch(descriptor: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Erro
 
 fn check(error: c_int) -> io::Result<()> {
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// Whether a test has this process for itself. Where not, it is run in one of its own, and has to pass there.
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test is told by it that it was started for itself")]
+pub(crate) fn alone(test: &str) -> bool {
+    const ALONE: &str = "MSTREAM_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    let told = again.args(["--exact", test]).env(ALONE, "1").output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("1 passed"), "{told}");
+    false
 }
 
 #[cfg(test)]

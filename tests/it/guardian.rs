@@ -497,7 +497,8 @@ fn containers_of_a_run_that_was_killed_are_removed_and_no_others() {
         }
         run.wait();
         if both {
-            assert_eq!(labelled(&engine, &label).lines().count(), 4);
+            // While containers end, the engine may leave out some of what it has.
+            eventually("nothing is removed", || labelled(&engine, &label).lines().count() == 4);
             let mut clean = engine.command(MSTREAM);
             clean.args(["clean", "--stale", "--format", "json"]).current_dir(run.folder.path());
             let output = clean.output().unwrap();

@@ -17,7 +17,7 @@ use super::pump::Pump;
 use crate::backend::Job;
 use crate::code::{HOLD_FD, SCRIPT_FD};
 use crate::event::Channel;
-use crate::sys::{self, Spawn, Started};
+use crate::sys::{self, Birth, Spawn, Started};
 
 /// A process that has just been started.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ pub(super) struct Launched {
     pub(super) pid: u32,
     /// Readable once it has ended.
     pub(super) end: OwnedFd,
+    /// Whether it has become the program.
+    pub(super) birth: Birth,
+    /// How it was started.
+    pub(super) way: Way,
     /// Who belongs to it.
     pub(super) claim: Claim,
     pub(super) stdout: Pump,
@@ -34,8 +38,44 @@ pub(super) struct Launched {
     pub(super) hold: Option<File>,
 }
 
-/// Starts the process of `job`; the error is what is missing, in words.
+/// How a process is started. Each is for what the one before it could not do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// The program itself, where it takes no shell to start it. What goes wrong with it is for a shell to say.
+    Plain,
+    /// What the job names, where it was found before.
+    Known,
+    /// The same where it is now: it may have moved.
+    Anew,
+}
+
+impl Way {
+    /// What to try where this has failed.
+    fn next(self, error: &io::Error) -> Option<Self> {
+        match self {
+            Self::Plain => Some(Self::Known),
+            Self::Known if error.kind() == io::ErrorKind::NotFound => Some(Self::Anew),
+            Self::Known | Self::Anew => None,
+        }
+    }
+}
+
+/// Starts the process of `job`; the error is what is missing, in words. Where nobody waits for the start, what is missing
+/// may be known only when the process has ended: see [`relaunch`].
 pub(super) fn launch(local: &Local, job: &Job) -> Result<Launched, String> {
+    go(local, job, Way::Plain)
+}
+
+/// Starts the process of `job` once more after it could not be started in that way; the error is what is missing, in
+/// words.
+pub(super) fn relaunch(local: &Local, job: &Job, way: Way, error: &io::Error) -> Result<Launched, String> {
+    match way.next(error) {
+        Some(way) => go(local, job, way),
+        None => Err(refused(local, job, error)),
+    }
+}
+
+fn go(local: &Local, job: &Job, way: Way) -> Result<Launched, String> {
     let pipe = || local.spares.pipe().map_err(|error| no_room(&error.into()));
     let (stdout, stderr) = (pipe()?, pipe()?);
     let stdin = job.command.stdin.as_deref().map(|content| memory("stdin", content)).transpose()?;
@@ -46,10 +86,12 @@ pub(super) fn launch(local: &Local, job: &Job) -> Result<Launched, String> {
     descriptors.extend(hold.iter().map(|(_, theirs)| (theirs.as_fd(), HOLD_FD)));
     descriptors.extend(script.iter().map(|file| (file.as_fd(), SCRIPT_FD)));
     let cookie = local.cookie();
-    let Started { pid, end } = start(local, job, &cookie, &descriptors)?;
+    let (Started { pid, end, birth }, way) = start(local, job, way, &cookie, &descriptors)?;
     Ok(Launched {
         pid,
         end,
+        birth,
+        way,
         claim: Claim::Step { leader: pid, cookie: cookie.into_bytes(), pipes: Vec::new() },
         stdout: Pump::new(Channel::Stdout, stdout.ours, job.capture),
         stderr: Pump::new(Channel::Stderr, stderr.ours, job.capture),
@@ -57,7 +99,14 @@ pub(super) fn launch(local: &Local, job: &Job) -> Result<Launched, String> {
     })
 }
 
-fn start(local: &Local, job: &Job, cookie: &CString, descriptors: &[(BorrowedFd<'_>, i32)]) -> Result<Started, String> {
+/// Starts it in that way or in one that comes after it, and says in which.
+fn start(
+    local: &Local,
+    job: &Job,
+    mut way: Way,
+    cookie: &CString,
+    descriptors: &[(BorrowedFd<'_>, i32)],
+) -> Result<(Started, Way), String> {
     let dir = folder(local, job);
     let c_dir = CString::new(dir.as_os_str().as_bytes()).map_err(|_| nul("the folder"))?;
     let mut added = Vec::with_capacity(job.command.env.len() + 2);
@@ -69,49 +118,53 @@ fn start(local: &Local, job: &Job, cookie: &CString, descriptors: &[(BorrowedFd<
     }
     added.push(cookie.clone());
     let env = local.environment.block(&added);
-    let path = job.command.env.iter().rev().find(|(name, _)| &**name == "PATH").map(|(_, value)| value.as_slice());
-    let begin = |program: &CString, argv: &[CString]| {
-        let spawn = Spawn { program, argv, env: &env, dir: Some(&c_dir), descriptors };
-        lead(|| sys::spawn(spawn))
-    };
-    if let Some((program, argv)) = plain(local, job, path)
-        && let Ok(started) = begin(&program, &argv)
-    {
-        return Ok(started);
-    }
-    let mut again = true;
     loop {
-        let (program, argv) = words(local, job, path)?;
-        match begin(&program, &argv) {
-            Ok(started) => return Ok(started),
-            // A program that was found before may have moved since.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && std::mem::take(&mut again) => {
+        let words = match way {
+            Way::Plain => plain(local, job),
+            Way::Known => Some(words(local, job)?),
+            Way::Anew => {
                 local.environment.forget();
+                Some(words(local, job)?)
             }
-            Err(error) => return Err(refused(&program, &dir, &error)),
+        };
+        let Some((program, argv)) = words else {
+            way = Way::Known;
+            continue;
+        };
+        let spawn = Spawn { program: &program, argv: &argv, env: &env, dir: Some(&c_dir), descriptors };
+        let awaited = job.watched || job.staged;
+        let started = lead(|| sys::spawn(spawn).and_then(|it| if awaited { it.settled() } else { Ok(it) }));
+        match started {
+            Ok(started) => return Ok((started, way)),
+            Err(error) => way = way.next(&error).ok_or_else(|| refused(local, job, &error))?,
         }
     }
 }
 
-/// The program and its arguments where it takes no shell to start them; what goes wrong with them is for a shell to say.
-fn plain(local: &Local, job: &Job, path: Option<&[u8]>) -> Option<(CString, Vec<CString>)> {
+/// What the job adds to where programs are looked for.
+fn path(job: &Job) -> Option<&[u8]> {
+    job.command.env.iter().rev().find(|(name, _)| &**name == "PATH").map(|(_, value)| value.as_slice())
+}
+
+/// The program and its arguments where it takes no shell to start them.
+fn plain(local: &Local, job: &Job) -> Option<(CString, Vec<CString>)> {
     let name = job.command.plain.first().filter(|_| job.user.is_none())?;
-    let program = local.environment.find_afresh(name, path)?;
+    let program = local.environment.find_afresh(name, path(job))?;
     let argv = job.command.plain.iter().map(|word| CString::new(word.as_str()).ok()).collect::<Option<_>>()?;
     Some((program, argv))
 }
 
 /// The program and all arguments, the change of user included.
-fn words(local: &Local, job: &Job, path: Option<&[u8]>) -> Result<(CString, Vec<CString>), String> {
+fn words(local: &Local, job: &Job) -> Result<(CString, Vec<CString>), String> {
     let [first, rest @ ..] = job.command.argv.as_slice() else {
         return Err("there is no program to run: the argument list is empty".to_owned());
     };
-    let program = local.environment.find(first, path)?;
+    let program = local.environment.find(first, path(job))?;
     let mut argv = Vec::with_capacity(rest.len() + 5);
     let mut outer = None;
     if let Some(user) = &job.user {
         let prefix = as_user(user, job, rustix::process::geteuid().is_root())?;
-        outer = Some(local.environment.find(prefix[0].as_bytes(), path)?);
+        outer = Some(local.environment.find(prefix[0].as_bytes(), path(job))?);
         for word in prefix {
             argv.push(CString::new(word).map_err(|_| nul("the name of the user"))?);
         }
@@ -150,8 +203,13 @@ fn stands_in(dir: &Path) -> Result<Option<CString>, String> {
     dir.map(|dir: PathBuf| variable(b"PWD", dir.as_os_str().as_bytes())).transpose()
 }
 
-/// Why a process could not be started.
-fn refused(program: &CString, dir: &Path, error: &io::Error) -> String {
+/// Why the process of `job` could not be started.
+fn refused(local: &Local, job: &Job, error: &io::Error) -> String {
+    let dir = folder(local, job);
+    let program = match words(local, job) {
+        Ok((program, _)) => program,
+        Err(words) => return words,
+    };
     let program = OsStr::from_bytes(program.to_bytes()).to_string_lossy();
     match dir.metadata() {
         Err(error) => return format!("the folder {} cannot be used: {error}", dir.display()),
@@ -188,7 +246,8 @@ fn memory(name: &str, content: &[u8]) -> Result<OwnedFd, String> {
     fill().map_err(|error| no_room(&error))
 }
 
-fn no_room(error: &io::Error) -> String {
+/// Why nothing could be started that has nothing to do with what it is.
+pub(super) fn no_room(error: &io::Error) -> String {
     format!("this machine has no room for one more process: {error}")
 }
 

@@ -115,7 +115,7 @@ impl Session for LocalSession {
     }
 
     fn run(&self, job: Job, orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
-        process::live(Arc::clone(&self.0), &job, orders, voice)
+        process::live(Arc::clone(&self.0), job, orders, voice)
     }
 
     fn put(&self, from: PathBuf, to: String) -> Task<Result<(), String>> {

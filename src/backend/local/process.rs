@@ -4,7 +4,8 @@
 //! moment, has leaked: it is named and killed. Where the step was told to end, what is left may take its time until
 //! the order to end now.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,12 +18,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Local;
 use super::kin::{self, Claim};
-use super::launch::{self, Launched};
+use super::launch::{self, Launched, Way};
 use super::pump::{Pump, Until};
 use crate::backend::{Job, Orders, Task, Told, Voice};
 use crate::engine::{Captured, End, Stop};
 use crate::event::{Channel, Exit};
-use crate::sys;
+use crate::sys::{self, Birth};
 
 /// How long others may take to follow the first process of a step.
 const FOLLOW: Duration = Duration::from_millis(100);
@@ -38,39 +39,56 @@ const STAGING: Duration = Duration::from_millis(250);
 
 /// Starts the process of `job`. What comes back follows it to its end, and tells `voice` all of it. It is small: there is
 /// one for every step, and none of what was needed for the start is in it.
-pub(super) fn live(local: Arc<Local>, job: &Job, mut orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
+pub(super) fn live(local: Arc<Local>, job: Job, mut orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
     let told = *orders.borrow_and_update();
-    let exit = match told.stop {
-        Stop::No => match launch::launch(&local, job) {
-            Ok(launched) => {
-                let Launched { pid, end, claim, stdout, stderr, hold } = launched;
-                let guard = Guard { pid, claim, over: false };
-                let pumps = Pumps { stdout, stderr };
-                let end = sys::watch(end).map_err(|(_, error)| error);
-                local.spares.tidy();
-                let (watched, capture, released) = (job.watched, job.capture, told.released);
-                let life = Life { guard, pumps, hold, watched, capture, stop: Stop::No, orders, voice };
-                return Box::pin(life.run(released, end, local));
-            }
-            Err(words) => Exit::NotStarted(words.into()),
-        },
-        Stop::Gently(signal) => Exit::Signal(signal),
-        Stop::Now => Exit::Signal(libc::SIGKILL),
-    };
-    Box::pin(async move { voice.tell(Told::Ended(End { exit, captured: None })).await })
+    let launched = unbegun(told.stop).map_or_else(|| launch::launch(&local, &job).map_err(not_started), Err);
+    match launched {
+        Ok(launched) => {
+            let (start, end) = begin(launched);
+            local.spares.tidy();
+            let life = Life { start, job: Box::new(job), stop: Stop::No, orders, voice };
+            Box::pin(life.run(told.released, end, local))
+        }
+        Err(exit) => Box::pin(async move { voice.tell(Told::Ended(End { exit, captured: None })).await }),
+    }
+}
+
+/// How a process ends that was told to before it had begun.
+fn unbegun(stop: Stop) -> Option<Exit> {
+    match stop {
+        Stop::No => None,
+        Stop::Gently(signal) => Some(Exit::Signal(signal)),
+        Stop::Now => Some(Exit::Signal(libc::SIGKILL)),
+    }
+}
+
+fn not_started(words: String) -> Exit {
+    Exit::NotStarted(words.into())
 }
 
 struct Life {
-    guard: Guard,
-    pumps: Pumps,
-    hold: Option<std::fs::File>,
-    /// Whether its start is told.
-    watched: bool,
-    /// Whether its output is kept.
-    capture: bool,
+    start: Start,
+    job: Box<Job>,
     stop: Stop,
     orders: watch::Receiver<Orders>,
     voice: Voice,
+}
+
+/// What there is of one start of a process.
+struct Start {
+    guard: Guard,
+    pumps: Pumps,
+    hold: Option<File>,
+    birth: Birth,
+    way: Way,
+}
+
+/// What was started, and what tells its end, where there was room to wait for that.
+fn begin(launched: Launched) -> (Start, io::Result<AsyncFd<OwnedFd>>) {
+    let Launched { pid, end, birth, way, claim, stdout, stderr, hold } = launched;
+    let guard = Guard { pid, claim, over: false };
+    let start = Start { guard, pumps: Pumps { stdout, stderr }, hold, birth, way };
+    (start, sys::watch(end).map_err(|(_, error)| error))
 }
 
 /// What an ended process has used, to be closed when there is time.
@@ -103,28 +121,39 @@ enum Turn {
 }
 
 impl Life {
-    async fn run(mut self, released: bool, end: std::io::Result<AsyncFd<OwnedFd>>, local: Arc<Local>) {
-        if self.watched {
+    async fn run(mut self, released: bool, mut end: io::Result<AsyncFd<OwnedFd>>, local: Arc<Local>) {
+        if self.job.watched {
             self.voice.tell(Told::Started).await;
         }
         if released {
             self.release().await;
         }
-        let exit = match &end {
-            Ok(end) => self.until_exit(end).await,
-            Err(error) => {
-                self.guard.claim.kill();
-                Exit::NotStarted(format!("this machine has no room for one more process: {error}").into())
+        let exit = loop {
+            let ended = match &end {
+                Ok(end) => self.until_exit(end).await,
+                Err(error) => {
+                    self.start.guard.claim.kill();
+                    break not_started(launch::no_room(error));
+                }
+            };
+            let Some(error) = self.start.birth.end() else { break ended };
+            self.start.guard.over = true;
+            if let Some(exit) = unbegun(self.stop) {
+                break exit;
+            }
+            match launch::relaunch(&local, &self.job, self.start.way, &error) {
+                Ok(launched) => (self.start, end) = begin(launched),
+                Err(words) => break not_started(words),
             }
         };
-        self.pumps.drain(&self.voice).await;
+        self.start.pumps.drain(&self.voice).await;
         if !self.alone() {
             Box::pin(self.settle()).await;
         }
-        self.guard.over = true;
+        self.start.guard.over = true;
         let captured = self.captured().await;
         self.voice.tell(Told::Ended(End { exit, captured })).await;
-        local.spares.ended(Used { _pumps: self.pumps, _end: end.ok() });
+        local.spares.ended(Used { _pumps: self.start.pumps, _end: end.ok() });
     }
 
     /// Carries output and follows orders until the first process ends.
@@ -134,19 +163,19 @@ impl Life {
         let (mut watching, mut dry) = (false, false);
         loop {
             let listening = self.stop != Stop::Now;
-            let staging = self.hold.is_some() && !staged;
+            let staging = self.start.hold.is_some() && !staged;
             let turn = tokio::select! {
                 biased;
                 changed = self.orders.changed(), if listening => Turn::Ordered(changed.is_ok()),
                 _ = end.ready(Interest::READABLE) => Turn::Exited,
-                () = in_place(self.guard.pid, started), if staging => Turn::Staged,
+                () = in_place(self.start.guard.pid, started), if staging => Turn::Staged,
                 () = sleep_until(started + WATCHED_AFTER), if !watching => Turn::Watching,
-                () = async { self.pumps.watch(&self.voice).await }, if watching && !dry => Turn::Dry,
+                () = async { self.start.pumps.watch(&self.voice).await }, if watching && !dry => Turn::Dry,
             };
             match turn {
                 Turn::Ordered(given) => self.follow(given).await,
                 Turn::Exited => {
-                    if let Some(exit) = kin::reap(self.guard.pid) {
+                    if let Some(exit) = kin::reap(self.start.guard.pid) {
                         return exit;
                     }
                 }
@@ -166,16 +195,16 @@ impl Life {
         let mut pause = Duration::from_millis(1);
         while !self.alone() {
             let late = Instant::now() >= limit;
-            let leaving = matches!(self.stop, Stop::Gently(_)) && !self.guard.claim.members().is_empty();
+            let leaving = matches!(self.stop, Stop::Gently(_)) && !self.start.guard.claim.members().is_empty();
             if self.stop == Stop::Now || late && !leaving {
                 return self.finish_off().await;
             }
-            let printing = !self.pumps.ended();
+            let printing = !self.start.pumps.ended();
             let given = tokio::select! {
                 biased;
                 changed = self.orders.changed() => Some(changed.is_ok()),
                 () = sleep(pause) => None,
-                () = self.pumps.carry(&self.voice, Until::End), if printing => None,
+                () = self.start.pumps.carry(&self.voice, Until::End), if printing => None,
             };
             if let Some(given) = given {
                 self.follow(given).await;
@@ -186,25 +215,25 @@ impl Life {
 
     /// Whether nothing of the step is left that is known without a search, or, where it was told to end, at all.
     fn alone(&mut self) -> bool {
-        if !self.pumps.ended() || kin::group_lives(self.guard.pid) {
-            let pipes = [self.pumps.stdout.name(), self.pumps.stderr.name()];
-            self.guard.claim.hold(pipes.into_iter().flatten().collect());
+        if !self.start.pumps.ended() || kin::group_lives(self.start.guard.pid) {
+            let pipes = [self.start.pumps.stdout.name(), self.start.pumps.stderr.name()];
+            self.start.guard.claim.hold(pipes.into_iter().flatten().collect());
             return false;
         }
-        self.stop == Stop::No || self.guard.claim.members().is_empty()
+        self.stop == Stop::No || self.start.guard.claim.members().is_empty()
     }
 
     /// Names those who stayed without being told to go, and kills everybody.
     async fn finish_off(&mut self) {
-        let members = self.guard.claim.members();
+        let members = self.start.guard.claim.members();
         if self.stop == Stop::No && !members.is_empty() {
             self.voice.tell(Told::Leaked(kin::describe(&members))).await;
         }
-        let immortal = exterminate(&self.guard.claim).await;
+        let immortal = exterminate(&self.start.guard.claim).await;
         if self.stop != Stop::No && !immortal.is_empty() {
             self.voice.tell(Told::Leaked(kin::describe(&immortal))).await;
         }
-        self.pumps.drain(&self.voice).await;
+        self.start.pumps.drain(&self.voice).await;
     }
 
     /// Does what has been ordered; `given` is false where there is nobody any more to give orders.
@@ -215,8 +244,8 @@ impl Life {
             self.stop = stop;
             match stop {
                 Stop::No => {}
-                Stop::Gently(signal) => self.guard.claim.signal(signal),
-                Stop::Now => self.guard.claim.kill(),
+                Stop::Gently(signal) => self.start.guard.claim.signal(signal),
+                Stop::Now => self.start.guard.claim.kill(),
             }
         }
         if orders.released {
@@ -226,7 +255,7 @@ impl Life {
 
     /// Lets a held process go. One that has died meanwhile tells so by its end.
     async fn release(&mut self) {
-        if let Some(mut hold) = self.hold.take() {
+        if let Some(mut hold) = self.start.hold.take() {
             let _ = hold.write_all(b"\n");
             self.voice.tell(Told::Released(Instant::now())).await;
         }
@@ -234,14 +263,14 @@ impl Life {
 
     /// What a `let` keeps; what it could not keep is told.
     async fn captured(&mut self) -> Option<Box<Captured>> {
-        let (stdout, out) = self.pumps.stdout.captured();
-        let (stderr, err) = self.pumps.stderr.captured();
+        let (stdout, out) = self.start.pumps.stdout.captured();
+        let (stderr, err) = self.start.pumps.stderr.captured();
         for (channel, dropped) in [(Channel::Stdout, out), (Channel::Stderr, err)] {
             if dropped > 0 {
                 self.voice.tell(Told::Cut(channel, dropped)).await;
             }
         }
-        self.capture.then(|| Box::new(Captured { stdout, stderr }))
+        self.job.capture.then(|| Box::new(Captured { stdout, stderr }))
     }
 }
 

@@ -44,13 +44,10 @@ async fn a_daemon_is_found_when_the_stream_closes() {
 
 #[tokio::test]
 async fn a_daemon_without_any_mark_is_found_when_the_last_stream_closes() {
-    if inherited("MSTREAM_TEST_ALONE").is_none() {
-        // Other tests have streams open in this process, so it takes one of its own.
-        let name = "backend::local::tests::ends::a_daemon_without_any_mark_is_found_when_the_last_stream_closes";
-        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-        let told = alone.args(["--exact", name]).env("MSTREAM_TEST_ALONE", "1").output().unwrap();
-        let told = String::from_utf8(told.stdout).unwrap();
-        return assert!(told.contains("1 passed"), "{told}");
+    // Other tests have streams open in this process.
+    let name = "backend::local::tests::ends::a_daemon_without_any_mark_is_found_when_the_last_stream_closes";
+    if !sys::alone(name) {
+        return;
     }
     let stream = Stream::open().await;
     let heard = stream.run(sh("env -i setsid sleep 1005 >/dev/null 2>&1 & echo $!; sleep 0.05")).await;
