@@ -13,10 +13,11 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::io::{DupFlags, dup3, fcntl_dupfd_cloexec};
-use rustix::process::{Pid, WaitOptions};
+use rustix::fs::Timespec;
+use rustix::io::{DupFlags, Errno, dup3, fcntl_dupfd_cloexec};
+use rustix::process::{Pid, Resource, WaitOptions, getrlimit};
 use rustix::thread::futex;
-use syscalls::{Errno, Sysno, syscall};
+use syscalls::{Sysno, syscall};
 
 use super::signals::{Quiet, Target, is_ignored, signal};
 
@@ -28,10 +29,17 @@ const CRADLES: usize = 16;
 
 /// A new process takes what it is given from below this. It gets no copies of the descriptors from here on, each of which
 /// it would have to close again: with hundreds of streams, that is a good part of a start.
-const FAR: RawFd = 96;
+const FAR: RawFd = 112;
 
-/// How many places below [`FAR`] each cradle has for what stands outside: the standard descriptors.
-const PLACES: usize = 3;
+/// How many places below [`FAR`] each cradle has for what stands outside: the standard descriptors, and one beside them.
+const PLACES: usize = 4;
+
+/// Who may open fewer files than this has none to spare for places.
+const ROOMY: u64 = 512;
+
+/// After so long it is looked whether another cradle than the oldest is free: its process may hang, on a file system
+/// that does not answer.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// A process to start, in a session and process group of its own, with all signals at their defaults.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +102,7 @@ impl Started {
     /// # Errors
     /// Why it could not become that. It has ended then, and is forgotten.
     pub fn settled(self) -> io::Result<Self> {
-        self.birth.wait();
+        self.birth.wait(None);
         match self.birth.end() {
             None => Ok(self),
             Some(error) => {
@@ -115,11 +123,14 @@ impl Birth {
         self.0.cradled.load(Ordering::Acquire) == 0
     }
 
-    fn wait(&self) {
+    /// Waits until it stands on memory of ours no more, for so long at most where that is said.
+    fn wait(&self, most: Option<&Timespec>) {
         while !self.is_over() {
             // It comes back at once where the number has changed, and too early where a signal came. The kernel wakes
             // as if others shared the number.
-            let _ = futex::wait(&self.0.cradled, futex::Flags::empty(), 1, None);
+            if let Err(Errno::TIMEDOUT) = futex::wait(&self.0.cradled, futex::Flags::empty(), 1, most) {
+                break;
+            }
         }
     }
 
@@ -134,7 +145,7 @@ impl Birth {
 
 /// The cradles of this process.
 struct Nursery {
-    /// What stands in all their places while nobody uses them; `None` where the kernel cannot leave descriptors out.
+    /// What stands in all their places while nobody uses them; `None` where there are no places.
     nothing: Option<OwnedFd>,
     /// Those in use, the oldest first.
     used: VecDeque<Cradle>,
@@ -150,7 +161,8 @@ impl Nursery {
     fn new() -> Self {
         // SAFETY: no descriptor has that number. Linux before 5.9, and some sandboxes, refuse the call.
         let known = unsafe { libc::close_range(libc::c_uint::MAX, libc::c_uint::MAX, 0) } == 0;
-        let nothing = if known { std::fs::File::open("/dev/null").ok().map(OwnedFd::from) } else { None };
+        let roomy = getrlimit(Resource::Nofile).current.is_none_or(|most| most >= ROOMY);
+        let nothing = if known && roomy { std::fs::File::open("/dev/null").ok().map(OwnedFd::from) } else { None };
         let free = (0..CRADLES).map(|_| Cradle::new(nothing.as_ref())).collect();
         Self { nothing, used: VecDeque::new(), free }
     }
@@ -163,7 +175,7 @@ impl Nursery {
                 return cradle;
             }
             if let Some(oldest) = self.used.front() {
-                oldest.order().birth.wait();
+                oldest.order().birth.wait(Some(&LOOK));
             }
             self.sweep();
         }
@@ -186,7 +198,7 @@ impl Nursery {
 /// What a process stands on until it is the program. It is used again and again, and never given back.
 struct Cradle {
     bed: NonNull<Bed>,
-    /// Where what it is given stands meanwhile, below [`FAR`]; `None` where there was no room.
+    /// Where what it is given stands meanwhile, below [`FAR`]; `None` where there is no room.
     places: Option<[OwnedFd; PLACES]>,
 }
 
@@ -325,7 +337,7 @@ impl Cradle {
             _ => {
                 // A kernel before Linux 5.2 takes no notice of what it does not know.
                 let _ = signal(Target::Process(pid.cast_unsigned()), libc::SIGKILL);
-                birth.wait();
+                birth.wait(None);
                 Err(io::ErrorKind::Unsupported.into())
             }
         }
@@ -364,8 +376,8 @@ impl Order {
         self.words[at..].as_ptr().cast()
     }
 
-    /// Becomes the program; the error where that fails.
-    fn become_it(&self) -> Errno {
+    /// Becomes the program; the number of the error where that fails.
+    fn become_it(&self) -> c_int {
         // SAFETY: each call enters the kernel and does nothing else; those of the C library cannot fail. `write` makes lists
         // that end in a null pointer.
         let tried = unsafe {
@@ -386,7 +398,7 @@ impl Order {
                     syscall!(Sysno::execve, self.program, self.argv.as_ptr(), self.env.as_ptr())
                 })
         };
-        tried.err().unwrap_or(Errno::EIO)
+        tried.err().map_or(libc::EIO, syscalls::Errno::into_raw)
     }
 }
 
@@ -394,7 +406,7 @@ impl Order {
 extern "C" fn carry_out(order: *mut c_void) -> c_int {
     // SAFETY: it is what `Cradle::give` gave.
     let order = unsafe { &*order.cast::<Order>() };
-    order.birth.0.error.store(order.become_it().into_raw(), Ordering::Release);
+    order.birth.0.error.store(order.become_it(), Ordering::Release);
     // SAFETY: it ends this process and nothing else.
     unsafe { libc::_exit(127) }
 }
@@ -461,13 +473,15 @@ mod tests {
         }
         let open = |_| File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
         let held: Vec<File> = (0..100).map(open).collect();
-        let code = "[ \"$(ls -l /proc/$$/fd | grep -c Cargo.toml)\" = 1 ]";
-        let argv = ["sh", "-c", code].map(|text| CString::new(text).unwrap());
-        for from in held.iter().rev() {
-            let descriptors = [(from.as_fd(), 0)];
-            let env = [c"PATH=/usr/bin:/bin"];
-            let it = Spawn { program: c"/bin/sh", argv: &argv, env: &env, dir: None, descriptors: &descriptors };
-            assert_eq!(end(spawn(it).unwrap().pid).exit_status(), Some(0), "{from:?}");
+        for count in [1, PLACES + 1] {
+            let code = format!("[ \"$(ls -l /proc/$$/fd | grep -c Cargo.toml)\" = {count} ]");
+            let argv = ["sh", "-c", &code].map(|text| CString::new(text).unwrap());
+            for from in held.iter().rev() {
+                let descriptors: Vec<_> = (0..).take(count).map(|to| (from.as_fd(), to)).collect();
+                let env = [c"PATH=/usr/bin:/bin"];
+                let it = Spawn { program: c"/bin/sh", argv: &argv, env: &env, dir: None, descriptors: &descriptors };
+                assert_eq!(end(spawn(it).unwrap().pid).exit_status(), Some(0), "{from:?}");
+            }
         }
     }
 
