@@ -74,11 +74,11 @@ impl LocalBackend {
     pub fn new(env: Vec<(OsString, OsString)>) -> Self {
         kin::adopt_orphans();
         sys::seal_descriptors();
-        sys::reserve();
         Self { env, spares: Arc::default() }
     }
 
     fn enter(&self, place: &Place) -> Result<LocalSession, String> {
+        sys::reserve();
         make_private(&place.tmp).map_err(|error| format!("cannot make the folder {}: {error}", place.tmp.display()))?;
         let null = File::open("/dev/null").and_then(|null| Ok(fcntl_dupfd_cloexec(null, sys::FIRST_FREE)?));
         let null = null.map_err(|error| format!("cannot open /dev/null: {error}"))?;
