@@ -38,7 +38,7 @@ const DYING: Duration = Duration::from_secs(2);
 const STAGING: Duration = Duration::from_millis(250);
 
 /// Starts the process of `job`. What comes back follows it to its end, and tells `voice` all of it. It is small: there is
-/// one for every step, and none of what was needed for the start is in it.
+/// one for every step.
 pub(super) fn live(local: Arc<Local>, job: Job, mut orders: watch::Receiver<Orders>, voice: Voice) -> Task<()> {
     let told = *orders.borrow_and_update();
     let launched = unbegun(told.stop).map_or_else(|| launch::launch(&local, &job).map_err(not_started), Err);

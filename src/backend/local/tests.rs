@@ -226,6 +226,22 @@ async fn what_is_missing_is_said_and_is_no_status() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_started_plainly_is_given_to_the_shell() {
+    let stream = Stream::open().await;
+    let script = stream.root.path().join("script");
+    fs::write(&script, "echo no first line: $1\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let script = script.display().to_string();
+    for watched in [false, true] {
+        let mut job = sh(&format!("{script} hello"));
+        job.command.plain = vec![script.clone(), "hello".to_owned()];
+        let heard = stream.run(Job { watched, ..job }).await;
+        assert_eq!((heard.exit(), heard.text()), (Exit::Status(0), "no first line: hello\n"));
+    }
+    assert_eq!(stream.close().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn stdin_and_script_are_read_to_their_ends() {
     let stream = Stream::open().await;
     let mut job = sh("wc -c; wc -c < /dev/fd/9");
