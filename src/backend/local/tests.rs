@@ -226,6 +226,7 @@ async fn what_is_missing_is_said_and_is_no_status() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the test makes the program")]
 async fn what_cannot_be_started_plainly_is_given_to_the_shell() {
     let stream = Stream::open().await;
     let script = stream.root.path().join("script");
