@@ -4,6 +4,7 @@
 //! Each notices the other's death. The guardian has all that was made in its own memory, so that it needs no disk to
 //! clean up; the coordinator stops the run in order when its guardian is gone, since it would be alone from then on.
 
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -92,16 +93,37 @@ pub(super) fn guarded(
     caught.extend([libc::SIGTSTP, libc::SIGTTOU, libc::SIGXFSZ, libc::SIGCHLD]);
     let signals = Signals::catch(&caught).map_err(cannot)?;
     let _ = io::stdout().flush();
-    match sys::fork().map_err(cannot)? {
-        None => {
+    if let Err(error) = book.sync() {
+        book.close();
+        return Err(format!("nothing is made that cannot be written down in `{}`: {error}", folder.path.display()));
+    }
+    let cgroup = cgroup.filter(|group| group.make().is_ok());
+    let (split, inside) = split(cgroup.as_ref());
+    match split {
+        Err(error) => {
+            let _ = cgroup.map(|group| group.remove());
+            book.close();
+            Err(cannot(error))
+        }
+        Ok(None) => {
             drop((entered, ready));
             coordinate(Guarded { book: book.with(tell), alive, cgroup, signals }, work)
         }
-        Some(pid) => {
+        Ok(Some(pid)) => {
             drop((alive, tell));
+            let cgroup = cgroup.filter(|group| inside || entered_into(group, pid));
             let charge = Charge { pid, folder, scenario, made, book, cgroup, entered, heard: Vec::new(), signals };
             Ok(charge.watch(ready))
         }
+    }
+}
+
+/// Splits this process in two; and whether the new one is in the group already, which not every kernel can do.
+fn split(group: Option<&Cgroup>) -> (io::Result<Option<u32>>, bool) {
+    let inside = group.and_then(|group| File::open(group.folder()).ok()).map(|group| sys::fork_into(group.as_fd()));
+    match inside {
+        Some(Ok(split)) => (Ok(split), true),
+        Some(Err(_)) | None => (sys::fork(), false),
     }
 }
 
@@ -124,13 +146,11 @@ fn coordinate(guarded: Guarded, work: impl FnOnce(Guarded) -> u8 + Send) -> ! {
 }
 
 impl Guarded {
-    /// Waits until the guardian has prepared everything. The error says what stands in the way.
+    /// Waits until the guardian has prepared everything.
     pub(super) fn wait(&mut self) -> Result<(), String> {
-        let mut word = [0; 512];
-        match self.alive.read(&mut word) {
-            Ok(0) => Err("the guardian of the run did not answer: it was killed, or could not write".to_owned()),
-            Ok(_) if word[0] == READY => Ok(()),
-            Ok(count) => Err(String::from_utf8_lossy(&word[..count]).into_owned()),
+        match self.alive.read(&mut [0]) {
+            Ok(0) => Err("the guardian of the run did not answer: it was killed".to_owned()),
+            Ok(_) => Ok(()),
             Err(error) => Err(format!("cannot hear the guardian: {error}")),
         }
     }
@@ -191,18 +211,9 @@ impl Charge<'_> {
         code
     }
 
-    /// Has everything ready, and says so. Meanwhile the coordinator prepares what it can.
-    fn prepare(&mut self, mut ready: PipeWriter) -> io::Result<PipeWriter> {
+    /// Says that all is ready.
+    fn prepare(&self, mut ready: PipeWriter) -> io::Result<PipeWriter> {
         let _ = setpgid(Pid::from_raw(self.pid.cast_signed()), Pid::from_raw(self.pid.cast_signed()));
-        if let Err(error) = self.book.sync() {
-            // With these words the coordinator makes nothing.
-            let words =
-                format!("nothing is made that cannot be written down in `{}`: {error}", self.folder.path.display());
-            ready.write_all(words.as_bytes())?;
-            return Ok(ready);
-        }
-        let group = self.cgroup.take();
-        self.cgroup = group.filter(|group| group.make().is_ok() && entered(group, self.pid));
         ready.write_all(&[READY])?;
         Ok(ready)
     }
@@ -313,7 +324,8 @@ impl Charge<'_> {
     }
 }
 
-fn entered(group: &Cgroup, pid: u32) -> bool {
+/// Puts the process into the group; whether it is there. Where not, nobody needs the group.
+fn entered_into(group: &Cgroup, pid: u32) -> bool {
     let entered = group.take(pid).is_ok();
     if !entered {
         end_cgroup(group);

@@ -14,7 +14,7 @@ use super::folder::sync_folder;
 use super::now;
 
 /// While much is written, so much time passes between two syncs: each takes the disk, and a core, from the steps.
-const REST: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_millis(100);
 
 /// The thread, and what it is told.
 pub(super) struct Syncer {

@@ -4,13 +4,14 @@
     reason = "starting a process in a session of its own has no safe wrapper; each block says why it is sound"
 )]
 
+mod order;
 mod signals;
 mod spawn;
 
 use std::ffi::{CStr, OsStr, c_int};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::ptr;
@@ -18,8 +19,9 @@ use std::ptr;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub use self::order::{Birth, Spawn};
 pub use self::signals::{Mortal, Signals, Target, is_ignored, restore, signal};
-pub use self::spawn::{Birth, FIRST_FREE, Spawn, Started, reserve, spawn};
+pub use self::spawn::{Started, reserve, spawn};
 
 /// Keeps descriptors that this process has inherited, beyond the three standard ones, from the processes it starts.
 pub fn seal_descriptors() {
@@ -40,6 +42,26 @@ pub fn fork() -> io::Result<Option<u32>> {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(None),
         pid => Ok(Some(pid.cast_unsigned())),
+    }
+}
+
+/// The same, with the new process in a control group from its first moment: to put it there later takes the kernel as
+/// long as all processors take to come to rest once, 10 ms and more.
+///
+/// # Errors
+/// The same, or the kernel cannot do that (Linux before 5.7, some sandboxes).
+pub fn fork_into(group: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    only_thread()?;
+    let (into_cgroup, signal, group) = (0x2_0000_0000, u64::from(libc::SIGCHLD.cast_unsigned()), group.as_raw_fd());
+    // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
+    let asked = [into_cgroup, 0, 0, 0, signal, 0, 0, 0, 0, 0, u64::from(group.cast_unsigned())];
+    // SAFETY: as above. The call reads `asked`, and both processes go on from here, each with a stack of its own. The C
+    // library is told nothing of it, and need not be: it asks the kernel for the ids of a process and of its first thread
+    // wherever something hangs on them.
+    match unsafe { libc::syscall(libc::SYS_clone3, asked.as_ptr(), size_of_val(&asked)) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => u32::try_from(pid).map(Some).map_err(io::Error::other),
     }
 }
 

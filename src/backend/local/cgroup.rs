@@ -69,7 +69,7 @@ impl Cgroup {
     }
 
     /// Removes it, and those below it, once they are empty.
-    pub(super) fn remove(&self) -> io::Result<()> {
+    pub fn remove(&self) -> io::Result<()> {
         for folder in self.folders().into_iter().rev() {
             match fs::remove_dir(folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -81,8 +81,8 @@ fn go(local: &Local, job: &Job, way: Way) -> Result<Launched, String> {
     let stdin = job.command.stdin.as_deref().map(|content| memory("stdin", content)).transpose()?;
     let script = job.command.script.as_deref().map(|content| memory("script", content)).transpose()?;
     let hold = job.staged.then(hold).transpose()?;
-    let stdin = stdin.as_ref().map_or(local.null.as_fd(), AsFd::as_fd);
-    let mut descriptors = vec![(stdin, 0), (stdout.theirs.as_fd(), 1), (stderr.theirs.as_fd(), 2)];
+    let mut descriptors = vec![(stdout.theirs.as_fd(), 1), (stderr.theirs.as_fd(), 2)];
+    descriptors.extend(stdin.iter().map(|file| (file.as_fd(), 0)));
     descriptors.extend(hold.iter().map(|(_, theirs)| (theirs.as_fd(), HOLD_FD)));
     descriptors.extend(script.iter().map(|file| (file.as_fd(), SCRIPT_FD)));
     let cookie = local.cookie();

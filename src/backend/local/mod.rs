@@ -13,17 +13,16 @@ mod spare;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod ticks;
 
 use std::ffi::{CString, OsString};
-use std::fs::{DirBuilder, File};
+use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rustix::io::fcntl_dupfd_cloexec;
 use tokio::sync::watch;
 
 pub use self::cgroup::Cgroup;
@@ -32,6 +31,7 @@ use self::kin::{COOKIE, Claim};
 pub use self::remove::remove_tree;
 use self::spare::Spares;
 pub use self::sweep::{Ended, end_cgroup, end_descendants, end_marked, let_leave, marked, started};
+use self::ticks::Ticks;
 use super::{Backend, Job, Orders, Place, Session, Task, Voice};
 use crate::event::Leak;
 use crate::sys;
@@ -47,6 +47,7 @@ static OPEN: AtomicUsize = AtomicUsize::new(0);
 pub struct LocalBackend {
     env: Vec<(OsString, OsString)>,
     spares: Arc<Spares>,
+    ticks: Arc<Ticks>,
 }
 
 /// An open stream of this machine.
@@ -59,14 +60,13 @@ pub(crate) struct Local {
     environment: Environment,
     folder: PathBuf,
     tmp: PathBuf,
-    /// `/dev/null`, the stdin of all that have none.
-    null: OwnedFd,
     /// How the cookies of all its processes begin, up to the number of the process.
     cookies: String,
     started: AtomicUsize,
     /// Whether it counts among the open ones.
     open: AtomicBool,
     spares: Arc<Spares>,
+    ticks: Arc<Ticks>,
 }
 
 impl LocalBackend {
@@ -74,14 +74,12 @@ impl LocalBackend {
     pub fn new(env: Vec<(OsString, OsString)>) -> Self {
         kin::adopt_orphans();
         sys::seal_descriptors();
-        Self { env, spares: Arc::default() }
+        Self { env, spares: Arc::default(), ticks: Arc::default() }
     }
 
     fn enter(&self, place: &Place) -> Result<LocalSession, String> {
-        sys::reserve();
+        sys::reserve().map_err(|error| format!("cannot open /dev/null: {error}"))?;
         make_private(&place.tmp).map_err(|error| format!("cannot make the folder {}: {error}", place.tmp.display()))?;
-        let null = File::open("/dev/null").and_then(|null| Ok(fcntl_dupfd_cloexec(null, sys::FIRST_FREE)?));
-        let null = null.map_err(|error| format!("cannot open /dev/null: {error}"))?;
         let own = [
             ("MSTREAM_RUN", place.run.as_ref().as_ref()),
             ("MSTREAM_STREAM", place.name.as_ref().as_ref()),
@@ -93,11 +91,11 @@ impl LocalBackend {
             environment: Environment::new(&self.env, &own),
             folder: place.folder.clone(),
             tmp: place.tmp.clone(),
-            null,
             cookies: format!("{}{number}.", everybody()),
             started: AtomicUsize::new(0),
             open: AtomicBool::new(true),
             spares: Arc::clone(&self.spares),
+            ticks: Arc::clone(&self.ticks),
         })))
     }
 }

@@ -7,19 +7,20 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::Local;
 use super::kin::{self, Claim};
 use super::launch::{self, Launched, Way};
 use super::pump::{Pump, Until};
+use super::ticks::Ticks;
 use crate::backend::{Job, Orders, Task, Told, Voice};
 use crate::engine::{Captured, End, Stop};
 use crate::event::{Channel, Exit};
@@ -27,9 +28,6 @@ use crate::sys::{self, Birth};
 
 /// How long others may take to follow the first process of a step.
 const FOLLOW: Duration = Duration::from_millis(100);
-/// Output is not watched before this. Most processes end sooner, and what they printed is then read in one go: being
-/// woken by each of their pipes costs more than all the rest.
-const WATCHED_AFTER: Duration = Duration::from_millis(1);
 /// How long those who have been killed may be seen before they count as having stayed.
 const LEAVING: Duration = Duration::from_millis(30);
 /// How long the kernel may take over those that were killed.
@@ -130,7 +128,7 @@ impl Life {
         }
         let exit = loop {
             let ended = match &end {
-                Ok(end) => self.until_exit(end).await,
+                Ok(end) => self.until_exit(end, &local.ticks).await,
                 Err(error) => {
                     self.start.guard.claim.kill();
                     break not_started(launch::no_room(error));
@@ -156,11 +154,14 @@ impl Life {
         local.spares.ended(Used { _pumps: self.start.pumps, _end: end.ok() });
     }
 
-    /// Carries output and follows orders until the first process ends.
-    async fn until_exit(&mut self, end: &AsyncFd<OwnedFd>) -> Exit {
+    /// Carries output and follows orders until the first process ends. Output is not watched at once, unless somebody
+    /// waits for it: most processes end soon, and what they printed is then read in one go. Being woken by each of their
+    /// pipes costs more than all the rest.
+    async fn until_exit(&mut self, end: &AsyncFd<OwnedFd>, ticks: &Arc<Ticks>) -> Exit {
         let started = Instant::now();
         let mut staged = false;
-        let (mut watching, mut dry) = (false, false);
+        let (mut watching, mut dry) = (self.job.watched, false);
+        let mut young = pin!(Arc::clone(ticks).pause());
         loop {
             let listening = self.stop != Stop::Now;
             let staging = self.start.hold.is_some() && !staged;
@@ -169,7 +170,7 @@ impl Life {
                 changed = self.orders.changed(), if listening => Turn::Ordered(changed.is_ok()),
                 _ = end.ready(Interest::READABLE) => Turn::Exited,
                 () = in_place(self.start.guard.pid, started), if staging => Turn::Staged,
-                () = sleep_until(started + WATCHED_AFTER), if !watching => Turn::Watching,
+                () = &mut young, if !watching => Turn::Watching,
                 () = async { self.start.pumps.watch(&self.voice).await }, if watching && !dry => Turn::Dry,
             };
             match turn {
