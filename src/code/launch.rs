@@ -107,9 +107,9 @@ fn shell(interpreter: &Interpreter, launch: Launch<'_>) -> Result<Command, Strin
         format!("{load}{hold}eval \"unset MS_CODE; $MS_CODE\"")
     } else if launch.text.starts_with(['-', '+']) {
         // A shell would take it for options.
-        format!(" {load}{hold}{above}{}", launch.text)
+        [" ", load, hold, &above, launch.text].concat()
     } else {
-        format!("{load}{hold}{above}{}", launch.text)
+        [load, hold, &above, launch.text].concat()
     };
     let name = match (padded, several) {
         (true, _) => launch.file.to_owned(),

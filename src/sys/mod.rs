@@ -19,7 +19,7 @@ use std::ptr;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-pub use self::order::{Birth, Spawn};
+pub use self::order::{Birth, Block, Spawn};
 pub use self::signals::{Mortal, Signals, Target, is_ignored, restore, signal};
 pub use self::spawn::{Started, reserve, spawn};
 

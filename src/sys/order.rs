@@ -22,13 +22,54 @@ pub struct Spawn<'a> {
     pub program: &'a CStr,
     /// Its arguments, its own name first.
     pub argv: &'a [CString],
-    /// Its whole environment.
+    /// Its environment: what it has in common with others.
+    pub inherited: &'a Arc<Block>,
+    /// And what it has for itself, of other names.
     pub env: &'a [&'a CStr],
     /// The folder it starts in.
     pub dir: Option<&'a CStr>,
     /// What stands at which of its descriptors, all below 10; all others that close on exec are closed. Where nothing is
     /// to stand at 0, `/dev/null` does.
     pub descriptors: &'a [(BorrowedFd<'a>, RawFd)],
+}
+
+/// An environment, ready to be given to any number of processes.
+#[derive(Debug)]
+pub struct Block {
+    /// What the entries point to.
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is read through the entries"))]
+    words: Vec<u8>,
+    entries: Vec<*const c_char>,
+}
+
+// SAFETY: nobody writes to what the entries point to, and it lives as long as they do.
+unsafe impl Send for Block {}
+// SAFETY: as above.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// Of these entries, each `NAME=value`.
+    pub fn new<'a>(entries: impl Iterator<Item = &'a CStr> + Clone) -> Self {
+        let mut words = Vec::new();
+        // What is pointed to must not move while more is added.
+        words.reserve_exact(entries.clone().map(|text| text.count_bytes() + 1).sum());
+        let entries = entries.map(|text| keep(&mut words, text)).collect();
+        Self { words, entries }
+    }
+
+    /// The entries as text.
+    #[cfg(test)]
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let texts = self.words.split_inclusive(|byte| *byte == 0).map(|text| &text[..text.len() - 1]);
+        texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+    }
+}
+
+/// Keeps a text in `words`, which has room for it, and says where.
+fn keep(words: &mut Vec<u8>, text: &CStr) -> *const c_char {
+    let at = words.len();
+    words.extend_from_slice(text.to_bytes_with_nul());
+    words[at..].as_ptr().cast()
 }
 
 /// What is known of a new process on its way to be the program.
@@ -89,6 +130,8 @@ pub(super) struct Order {
     program: *const c_char,
     argv: Vec<*const c_char>,
     env: Vec<*const c_char>,
+    /// What a part of `env` points to.
+    inherited: Option<Arc<Block>>,
     /// Null where it stays in the folder of the one that starts it.
     dir: *const c_char,
     /// Which descriptor comes to stand where.
@@ -106,6 +149,7 @@ impl Order {
             program: ptr::null(),
             argv: Vec::new(),
             env: Vec::new(),
+            inherited: None,
             dir: ptr::null(),
             descriptors: Vec::new(),
             shared: None,
@@ -121,26 +165,16 @@ impl Order {
         self.words.clear();
         // What is pointed to must not move while more is added.
         self.words.reserve(all.map(|text| text.count_bytes() + 1).sum());
-        self.program = self.keep(spawn.program);
-        self.dir = spawn.dir.map_or(ptr::null(), |dir| self.keep(dir));
+        self.program = keep(&mut self.words, spawn.program);
+        self.dir = spawn.dir.map_or(ptr::null(), |dir| keep(&mut self.words, dir));
         self.argv.clear();
-        for text in argv {
-            let kept = self.keep(text);
-            self.argv.push(kept);
-        }
+        self.argv.extend(argv.map(|text| keep(&mut self.words, text)));
         self.argv.push(ptr::null());
         self.env.clear();
-        for text in spawn.env {
-            let kept = self.keep(text);
-            self.env.push(kept);
-        }
+        self.env.extend_from_slice(&spawn.inherited.entries);
+        self.env.extend(spawn.env.iter().map(|text| keep(&mut self.words, text)));
         self.env.push(ptr::null());
-    }
-
-    fn keep(&mut self, text: &CStr) -> *const c_char {
-        let at = self.words.len();
-        self.words.extend_from_slice(text.to_bytes_with_nul());
-        self.words[at..].as_ptr().cast()
+        self.inherited = Some(Arc::clone(spawn.inherited));
     }
 
     /// Becomes the program; the number of the error where that fails.

@@ -300,11 +300,17 @@ mod tests {
     use std::ffi::{CStr, CString};
     use std::io::Read as _;
     use std::os::fd::AsFd as _;
+    use std::sync::Arc;
 
     use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
     use super::*;
+    use crate::sys::Block;
     use crate::sys::alone;
+
+    fn nothing() -> Arc<Block> {
+        Arc::new(Block::new([].into_iter()))
+    }
 
     fn end(pid: u32) -> WaitIdStatus {
         let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
@@ -316,7 +322,14 @@ mod tests {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
         let argv = ["sh", "-c", code].map(|text| CString::new(text).unwrap());
         let descriptors = [(write.as_fd(), 8), (write.as_fd(), 1)];
-        let it = Spawn { program: c"/bin/sh", argv: &argv, env: &[c"A=1"], dir, descriptors: &descriptors };
+        let it = Spawn {
+            program: c"/bin/sh",
+            argv: &argv,
+            inherited: &nothing(),
+            env: &[c"A=1"],
+            dir,
+            descriptors: &descriptors,
+        };
         let started = spawn(it).unwrap();
         let status = end(started.pid).exit_status();
         assert!(started.birth.end().is_none());
@@ -350,7 +363,14 @@ mod tests {
             for from in held.iter().rev() {
                 let descriptors: Vec<_> = (0..).take(count).map(|to| (from.as_fd(), to)).collect();
                 let env = [c"PATH=/usr/bin:/bin"];
-                let it = Spawn { program: c"/bin/sh", argv: &argv, env: &env, dir: None, descriptors: &descriptors };
+                let it = Spawn {
+                    program: c"/bin/sh",
+                    argv: &argv,
+                    inherited: &nothing(),
+                    env: &env,
+                    dir: None,
+                    descriptors: &descriptors,
+                };
                 assert_eq!(end(spawn(it).unwrap().pid).exit_status(), Some(0), "{from:?}");
             }
         }
@@ -373,7 +393,8 @@ mod tests {
         if !alone("sys::spawn::tests::a_missing_program_or_folder_is_an_error_and_not_a_status") {
             return;
         }
-        let missing = Spawn { program: c"/nowhere/x", argv: &[], env: &[], dir: None, descriptors: &[] };
+        let missing =
+            Spawn { program: c"/nowhere/x", argv: &[], inherited: &nothing(), env: &[], dir: None, descriptors: &[] };
         let elsewhere = Spawn { program: c"/bin/true", dir: Some(c"/nowhere"), ..missing };
         for it in [missing, elsewhere] {
             let settled = spawn(it).unwrap().settled();
@@ -393,7 +414,14 @@ mod tests {
         let all: Vec<(Started, i32)> = (0..4 * i32::try_from(CRADLES).unwrap())
             .map(|number| {
                 let argv = ["sh", "-c", &format!("exit {}", number % 100)].map(|text| CString::new(text).unwrap());
-                let it = Spawn { program: c"/bin/sh", argv: &argv, env: &[], dir: None, descriptors: &[] };
+                let it = Spawn {
+                    program: c"/bin/sh",
+                    argv: &argv,
+                    inherited: &nothing(),
+                    env: &[],
+                    dir: None,
+                    descriptors: &[],
+                };
                 (spawn(it).unwrap(), number % 100)
             })
             .collect();

@@ -1,12 +1,15 @@
 //! What local processes inherit, made ready once for a stream: the environment block, and where programs are.
 
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 use rustix::fs::{Access, access};
+
+use super::kin::COOKIE;
+use crate::sys::Block;
 
 /// Where programs are looked for when the environment names no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -15,6 +18,8 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 #[derive(Debug)]
 pub(super) struct Environment {
     entries: Vec<Entry>,
+    /// All of them.
+    block: Arc<Block>,
     path: OsString,
     /// Programs found so far.
     programs: Mutex<IndexMap<Vec<u8>, CString>>,
@@ -29,9 +34,9 @@ struct Entry {
 }
 
 impl Environment {
-    /// `inherited`, and after it `own`, whose names win.
+    /// `inherited`, and after it `own`, whose names win; all but the name that each process has a value of its own for.
     pub(super) fn new(inherited: &[(OsString, OsString)], own: &[(&str, &OsStr)]) -> Self {
-        let stays = |name: &OsStr| own.iter().all(|(other, _)| name != OsStr::new(other));
+        let stays = |name: &OsStr| name != COOKIE && own.iter().all(|(other, _)| name != OsStr::new(other));
         let kept =
             inherited.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.as_os_str(), value.as_os_str()));
         let added = own.iter().map(|(name, value)| (OsStr::new(name), *value));
@@ -41,19 +46,23 @@ impl Environment {
             Some(Entry { name: name.len(), text })
         });
         let path = inherited.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+        let entries: Vec<Entry> = entries.collect();
         Self {
-            entries: entries.collect(),
+            block: Arc::new(Block::new(entries.iter().map(|entry| entry.text.as_c_str()))),
+            entries,
             path: path.unwrap_or_else(|| DEFAULT_PATH.into()),
             programs: Mutex::default(),
         }
     }
 
-    /// The whole block with `added`, each `NAME=value`; their names win over inherited ones.
-    pub(super) fn block<'a>(&'a self, added: &'a [CString]) -> Vec<&'a CStr> {
+    /// All but what `added` gives another value, each of which is `NAME=value`.
+    pub(super) fn block(&self, added: &[CString]) -> Arc<Block> {
         let names: Vec<&[u8]> = added.iter().map(|text| name_of(text.to_bytes())).collect();
         let stays = |entry: &&Entry| !names.contains(&&entry.text.to_bytes()[..entry.name]);
-        let kept = self.entries.iter().filter(stays).map(|entry| entry.text.as_c_str());
-        kept.chain(added.iter().map(CString::as_c_str)).collect()
+        if names.is_empty() || self.entries.iter().all(|entry| stays(&entry)) {
+            return Arc::clone(&self.block);
+        }
+        Arc::new(Block::new(self.entries.iter().filter(stays).map(|entry| entry.text.as_c_str())))
     }
 
     /// The path of `program`: itself where it names a folder, else the first match in `path` or the inherited `PATH`.
@@ -133,14 +142,14 @@ mod tests {
 
     fn shown(environment: &Environment, added: &[&str]) -> Vec<String> {
         let added: Vec<CString> = added.iter().map(|text| CString::new(*text).unwrap()).collect();
-        environment.block(&added).iter().map(|text| text.to_string_lossy().into_owned()).collect()
+        environment.block(&added).texts()
     }
 
     #[test]
     fn the_latest_word_wins_and_no_name_stands_twice() {
-        let it = environment(&[("A", "1"), ("MSTREAM_RUN", "outer"), ("AB", "2")]);
-        assert_eq!(shown(&it, &["S=3"]), ["A=1", "AB=2", "MSTREAM_RUN=r1", "S=3"]);
-        assert_eq!(shown(&it, &["A=x", "S=3"]), ["AB=2", "MSTREAM_RUN=r1", "A=x", "S=3"]);
+        let it = environment(&[("A", "1"), ("MSTREAM_RUN", "outer"), ("AB", "2"), ("MSTREAM_STEP", "outer")]);
+        assert_eq!(shown(&it, &["S=3"]), ["A=1", "AB=2", "MSTREAM_RUN=r1"]);
+        assert_eq!(shown(&it, &["A=x", "S=3"]), ["AB=2", "MSTREAM_RUN=r1"]);
     }
 
     #[test]

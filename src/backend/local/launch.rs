@@ -1,6 +1,6 @@
 //! Starts the process of a step: program, arguments, environment, folder, user and descriptors.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,6 +18,9 @@ use crate::backend::Job;
 use crate::code::{HOLD_FD, SCRIPT_FD};
 use crate::event::Channel;
 use crate::sys::{self, Birth, Spawn, Started};
+
+/// The variable that names the folder that a process is in.
+pub(super) const PWD: &str = "PWD";
 
 /// A process that has just been started.
 #[derive(Debug)]
@@ -104,20 +107,21 @@ fn start(
     local: &Local,
     job: &Job,
     mut way: Way,
-    cookie: &CString,
+    cookie: &CStr,
     descriptors: &[(BorrowedFd<'_>, i32)],
 ) -> Result<(Started, Way), String> {
-    let dir = folder(local, job);
-    let c_dir = CString::new(dir.as_os_str().as_bytes()).map_err(|_| nul("the folder"))?;
-    let mut added = Vec::with_capacity(job.command.env.len() + 2);
-    if !job.command.env.iter().any(|(name, _)| &**name == "PWD") {
-        added.extend(stands_in(&dir)?);
-    }
+    let other = job.dir.as_ref().map(|_| Standing::at(&folder(local, job))).transpose()?;
+    let standing = other.as_ref().unwrap_or(&local.standing);
+    let mut added = Vec::with_capacity(job.command.env.len());
     for (name, value) in &job.command.env {
         added.push(variable(name.as_bytes(), value)?);
     }
-    added.push(cookie.clone());
-    let env = local.environment.block(&added);
+    if other.is_some() && !job.command.env.iter().any(|(name, _)| &**name == PWD) {
+        added.extend(standing.name.as_ref().map(|name| variable(PWD.as_bytes(), name.as_bytes())).transpose()?);
+    }
+    let inherited = local.environment.block(&added);
+    let env: Vec<&CStr> = added.iter().map(CString::as_c_str).chain([cookie]).collect();
+    let dir = Some(standing.dir.as_c_str());
     loop {
         let words = match way {
             Way::Plain => plain(local, job),
@@ -131,7 +135,7 @@ fn start(
             way = Way::Known;
             continue;
         };
-        let spawn = Spawn { program: &program, argv: &argv, env: &env, dir: Some(&c_dir), descriptors };
+        let spawn = Spawn { program: &program, argv: &argv, inherited: &inherited, env: &env, dir, descriptors };
         let awaited = job.watched || job.staged;
         let started = lead(|| sys::spawn(spawn).and_then(|it| if awaited { it.settled() } else { Ok(it) }));
         match started {
@@ -196,11 +200,21 @@ fn folder(local: &Local, job: &Job) -> PathBuf {
     job.dir.as_ref().map_or_else(|| local.folder.clone(), |dir| local.folder.join(dir))
 }
 
-/// What tells a process by which name its folder was entered: whoever inherits it from us would be told ours.
-fn stands_in(dir: &Path) -> Result<Option<CString>, String> {
-    let straight = !dir.components().any(|part| part == Component::ParentDir);
-    let dir = if straight { Some(dir.components().collect()) } else { dir.canonicalize().ok() };
-    dir.map(|dir: PathBuf| variable(b"PWD", dir.as_os_str().as_bytes())).transpose()
+/// A folder that processes start in.
+#[derive(Debug)]
+pub(super) struct Standing {
+    dir: CString,
+    /// What tells a process by which name it was entered: whoever inherits it from us would be told ours.
+    pub(super) name: Option<OsString>,
+}
+
+impl Standing {
+    pub(super) fn at(dir: &Path) -> Result<Self, String> {
+        let straight = !dir.components().any(|part| part == Component::ParentDir);
+        let name = if straight { Some(dir.components().collect()) } else { dir.canonicalize().ok() };
+        let dir = CString::new(dir.as_os_str().as_bytes()).map_err(|_| nul("the folder"))?;
+        Ok(Self { dir, name: name.map(PathBuf::into_os_string) })
+    }
 }
 
 /// Why the process of `job` could not be started.

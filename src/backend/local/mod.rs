@@ -28,6 +28,7 @@ use tokio::sync::watch;
 pub use self::cgroup::Cgroup;
 use self::environment::Environment;
 use self::kin::{COOKIE, Claim};
+use self::launch::{PWD, Standing};
 pub use self::remove::remove_tree;
 use self::spare::Spares;
 pub use self::sweep::{Ended, end_cgroup, end_descendants, end_marked, let_leave, marked, started};
@@ -59,6 +60,8 @@ struct LocalSession(Arc<Local>);
 pub(crate) struct Local {
     environment: Environment,
     folder: PathBuf,
+    /// Where its processes start that are told nothing else: that folder.
+    standing: Standing,
     tmp: PathBuf,
     /// How the cookies of all its processes begin, up to the number of the process.
     cookies: String,
@@ -80,16 +83,19 @@ impl LocalBackend {
     fn enter(&self, place: &Place) -> Result<LocalSession, String> {
         sys::reserve().map_err(|error| format!("cannot open /dev/null: {error}"))?;
         make_private(&place.tmp).map_err(|error| format!("cannot make the folder {}: {error}", place.tmp.display()))?;
-        let own = [
+        let standing = Standing::at(&place.folder)?;
+        let mut own = vec![
             ("MSTREAM_RUN", place.run.as_ref().as_ref()),
             ("MSTREAM_STREAM", place.name.as_ref().as_ref()),
             ("MSTREAM_TMP", place.tmp.as_os_str()),
         ];
+        own.extend(standing.name.as_deref().map(|name| (PWD, name)));
         let number = STREAMS.fetch_add(1, Ordering::Relaxed);
         OPEN.fetch_add(1, Ordering::Relaxed);
         Ok(LocalSession(Arc::new(Local {
             environment: Environment::new(&self.env, &own),
             folder: place.folder.clone(),
+            standing,
             tmp: place.tmp.clone(),
             cookies: format!("{}{number}.", everybody()),
             started: AtomicUsize::new(0),
