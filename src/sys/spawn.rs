@@ -112,11 +112,9 @@ struct Nursery {
 
 fn in_nursery<T>(work: impl FnOnce(&mut Nursery) -> T) -> io::Result<T> {
     static NURSERY: Mutex<Option<Nursery>> = Mutex::new(None);
-    let mut nursery = NURSERY.lock().unwrap_or_else(PoisonError::into_inner);
-    if nursery.is_none() {
-        *nursery = Some(Nursery::new()?);
-    }
-    nursery.as_mut().map(work).ok_or_else(|| io::ErrorKind::NotFound.into())
+    let mut place = NURSERY.lock().unwrap_or_else(PoisonError::into_inner);
+    let nursery = place.take().map_or_else(Nursery::new, Ok)?;
+    Ok(work(place.insert(nursery)))
 }
 
 impl Nursery {
@@ -164,7 +162,7 @@ struct Cradle {
     bed: NonNull<Bed>,
     /// Where what it is given stands meanwhile, below [`FAR`]; `None` where there is no room.
     places: Option<[OwnedFd; PLACES]>,
-    /// They all are below this.
+    /// They all are below this. Who has none is the last to be taken.
     above: RawFd,
     /// How many of them hold something.
     taken: usize,
@@ -188,8 +186,9 @@ impl Cradle {
         let place = |_| fcntl_dupfd_cloexec(nothing?, FIRST_FREE).ok().filter(|place| place.as_raw_fd() < FAR);
         let places: Vec<OwnedFd> = (0..PLACES).map_while(place).collect();
         let bed = Box::leak(Box::new(Bed { stack: MaybeUninit::uninit(), order: Order::new() }));
-        let above = places.iter().map(|place| place.as_raw_fd() + 1).max().unwrap_or_default();
-        Self { bed: NonNull::from(bed), places: places.try_into().ok(), above, taken: 0 }
+        let places: Option<[OwnedFd; PLACES]> = places.try_into().ok();
+        let above = places.iter().flatten().map(|place| place.as_raw_fd() + 1).max().unwrap_or(RawFd::MAX);
+        Self { bed: NonNull::from(bed), places, above, taken: 0 }
     }
 
     fn order(&self) -> &Order {

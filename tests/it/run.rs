@@ -379,7 +379,7 @@ fn who_may_open_few_files_is_told_and_leaves_nothing() {
         ended
     };
     assert!(limited(31).events.is_empty());
-    assert!(limited(40).has("stream_failed", "Too many open files"));
+    assert!(limited(40).has("step_ended", "Too many open files"));
 }
 
 #[test]

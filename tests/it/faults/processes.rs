@@ -70,8 +70,8 @@ pub(super) const FAULTS: &[Fault] = &[
         },
         after: |it| {
             let (began, ended) = (it.time("step_started", "test.ms:3"), it.time("step_ended", "timed_out"));
-            // 2s, and 10s of grace, both scaled.
-            if !(2.3..3.4).contains(&(ended - began)) {
+            // 2s, and 10s of grace, both scaled; and what it takes a busy engine to kill.
+            if !(2.3..4.4).contains(&(ended - began)) {
                 it.complain(format!("A1: timeout and grace took {} s", ended - began));
             }
         },
