@@ -207,16 +207,25 @@ fn record(
     let mut hand = Hand { records, begun, asks: asks.clone(), taking };
     let none = Past::default();
     let past = earlier.map_or(&none, |earlier| &earlier.past);
-    let ran = std::thread::scope(|scope| {
-        let writer = &mut writer;
-        let writing = std::thread::Builder::new().spawn_scoped(scope, move || writer.write(&received));
-        let writing = writing.map_err(|error| no_thread(&error))?;
-        let ran = drive(start, Links { past, asks, asked }, &mut hand, guard);
+    let outside = Links { past, asks, asked };
+    let (ran, broken) = if scenario.plan.steps.is_empty() {
+        // So little happens that all of it can be written afterwards.
+        let ran = drive(start, outside, &mut hand, guard);
         drop(hand);
-        writing.thread().unpark();
-        Ok::<_, String>((ran, writing.join().is_err()))
-    })?;
-    let ((mut verdict, signal), broken) = (ran.0?, ran.1);
+        writer.write(&received);
+        (ran, false)
+    } else {
+        std::thread::scope(|scope| {
+            let writer = &mut writer;
+            let writing = std::thread::Builder::new().spawn_scoped(scope, move || writer.write(&received));
+            let writing = writing.map_err(|error| no_thread(&error))?;
+            let ran = drive(start, outside, &mut hand, guard);
+            drop(hand);
+            writing.thread().unpark();
+            Ok::<_, String>((ran, writing.join().is_err()))
+        })?
+    };
+    let (mut verdict, signal) = ran?;
     verdict.internal |= broken;
     verdict.surroundings |= told_what_failed(&mut writer.journal, readers);
     Ok((writer, verdict, signal))
