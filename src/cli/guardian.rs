@@ -81,6 +81,10 @@ pub(super) fn guarded(
     for resource in &made {
         book.write(resource.clone()).map_err(cannot)?;
     }
+    if let Err(error) = book.sync() {
+        book.close();
+        return Err(format!("nothing is made that cannot be written down in `{}`: {error}", folder.path.display()));
+    }
     let (entered, tell) = io::pipe().map_err(cannot)?;
     let (alive, ready) = io::pipe().map_err(cannot)?;
     // Neither waits for the other: what a guardian that stands still does not hear stands on the disk.
@@ -93,14 +97,11 @@ pub(super) fn guarded(
     caught.extend([libc::SIGTSTP, libc::SIGTTOU, libc::SIGXFSZ, libc::SIGCHLD]);
     let signals = Signals::catch(&caught).map_err(cannot)?;
     let _ = io::stdout().flush();
-    if let Err(error) = book.sync() {
-        book.close();
-        return Err(format!("nothing is made that cannot be written down in `{}`: {error}", folder.path.display()));
-    }
     let cgroup = cgroup.filter(|group| group.make().is_ok());
     let (split, inside) = split(cgroup.as_ref());
     match split {
         Err(error) => {
+            let _ = signals.release(&[]);
             let _ = cgroup.map(|group| group.remove());
             book.close();
             Err(cannot(error))
